@@ -1,0 +1,72 @@
+"""One action, one port call, one event: the step that every driver takes.
+
+The worker takes it in threads, the simulator between two crashes. It decides nothing: transient
+errors become events that say 'nothing is known', all others of ours `PortBroke`; what is not ours
+is a bug and goes through.
+"""
+
+from __future__ import annotations
+
+from exactly_once_kusto.errors import ExactlyOnceError, TransientError
+from exactly_once_kusto.protocol import events as ev
+from exactly_once_kusto.protocol.entries import decode_entry, encode_entry
+from exactly_once_kusto.protocol.ports import LedgerStore, Target
+
+LogAction = ev.ReadLog | ev.Append
+TargetAction = ev.CheckTarget | ev.Mint | ev.Submit | ev.Poll | ev.Look
+PortAction = LogAction | TargetAction | ev.Delete
+
+
+def perform(action: PortAction, log: LedgerStore, target: Target) -> ev.Event:
+    """Perform `action` with one port call and return the event that answers it."""
+    try:
+        if isinstance(action, LogAction):
+            return _on_log(action, log)
+        if isinstance(action, ev.Delete):
+            target.delete(action.parts)
+            return ev.Deleted()
+        return _on_target(action, target)
+    except TransientError as error:
+        return _unavailable(action, error)
+    except ExactlyOnceError as error:
+        return ev.PortBroke(error)
+
+
+def _on_log(action: LogAction, log: LedgerStore) -> ev.Event:
+    if isinstance(action, ev.ReadLog):
+        raw = log.read(action.after)
+        return ev.LogRead(tuple((number, decode_entry(number, data)) for number, data in raw))
+    created = log.append(action.number, encode_entry(action.entry))
+    return ev.Appended() if created else ev.NumberTaken()
+
+
+def _on_target(action: TargetAction, target: Target) -> ev.Event:
+    match action:
+        case ev.CheckTarget():
+            return _check(target)
+        case ev.Mint(transaction, attempt):
+            return ev.Minted(target.mint(transaction, attempt))
+        case ev.Submit(transaction, attempt):
+            return ev.Submitted(target.submit(transaction, attempt))
+        case ev.Poll(transaction, operation):
+            return ev.Polled(target.poll(transaction, operation))
+        case ev.Look(transaction, operations, since):
+            return ev.Looked(target.look(transaction, operations, since))
+
+
+def _check(target: Target) -> ev.Event:
+    try:
+        target.preflight()
+    except TransientError as error:
+        return ev.Checked(error, known=False)
+    except ExactlyOnceError as error:
+        return ev.Checked(error)
+    return ev.Checked(None)
+
+
+def _unavailable(action: PortAction, error: TransientError) -> ev.Event:
+    if isinstance(action, LogAction):
+        return ev.LogUnavailable(str(error))
+    if isinstance(action, ev.Delete):
+        return ev.Deleted(f"staged parts are left for the sweep: {error}")
+    return ev.TargetFailed(str(error))
