@@ -1,0 +1,1 @@
+"""Benchmarks on a real local Flink: `make bench`."""

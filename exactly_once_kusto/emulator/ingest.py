@@ -1,0 +1,297 @@
+"""Ingestion: read the sources, then check the tag, append and journal in one transaction.
+
+Sources: https://learn.microsoft.com/kusto/management/data-ingestion/ingest-into-command, its
+ingestion properties, https://learn.microsoft.com/kusto/management/extent-tags.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+
+from . import extents, tables
+from .catalog import DecimalWidth, Table
+from .clock import Clock
+from .engine import Engine
+from .errors import KustoError
+from .formats import load_error, select
+from .operations import COMPLETED, FAILED, SKIPPED, Journal, Operation
+from .properties import Plan
+from .properties import plan as read_plan
+from .types import Result, columns
+
+RESULT_COLUMNS = columns(
+    "ExtentId:guid, ItemLoaded:string, Duration:timespan, HasErrors:bool, OperationId:guid"
+)
+SOURCE_BYTES_MAX = 6 * 1024**3  # documented limit of one source
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """What to ingest: sources or inline data, and the command's properties (names lower case)."""
+
+    database: str
+    table: str
+    sources: tuple[str, ...]
+    properties: Mapping[str, str]
+    inline: str | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A source whose rows are in a temporary table."""
+
+    source: str
+    place: str
+    rows: int
+    size: float
+    seconds: float
+
+
+class SourceError(Exception):
+    """A failure that one source caused."""
+
+    def __init__(self, error: KustoError, source: str) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.source = source
+
+
+class Ingestor:
+    """Carries out ingestions; safe to call from several threads."""
+
+    def __init__(self, engine: Engine, journal: Journal, clock: Clock) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._clock = clock
+
+    def run(self, ingestion: Ingestion, operation: Operation) -> Result:
+        """Ingests all sources or nothing, and journals how it ended.
+
+        What it gives is also what ``.show operation details`` will give. Raises KustoError after
+        journaling ``Failed``.
+        """
+        try:
+            return self._run(ingestion, operation)
+        except SourceError as failure:
+            self.fail(ingestion, operation, failure.error, failure.source)
+            raise failure.error from failure
+        except KustoError as error:
+            self.fail(ingestion, operation, error, "")
+            raise
+        except duckdb.Error as error:
+            wrapped = KustoError("General_InternalServerError", str(error), permanent=False)
+            self.fail(ingestion, operation, wrapped, "")
+            raise wrapped from error
+
+    def fail(
+        self, ingestion: Ingestion, operation: Operation, error: KustoError, source: str
+    ) -> None:
+        """Journals the operation as failed, durably."""
+        now = self._clock.now()
+        properties = ";".join(f"{k}={v}" for k, v in ingestion.properties.items())[:4096]
+        count = max(1, len(ingestion.sources))
+        with self._engine.write() as tx:
+            self._journal.record(tx, operation, FAILED, now, f"{error.code}: {error.message}")
+            self._journal.record_failure(tx, operation, error, now, source, properties, count)
+
+    def _run(self, ingestion: Ingestion, operation: Operation) -> Result:
+        table = self._engine.catalog.table(ingestion.database, ingestion.table)
+        plan = read_plan(table, ingestion.properties)
+        connection = self._engine.cursor()
+        try:
+            keeps = self._keeps(connection, table, plan)
+            with tempfile.TemporaryDirectory(prefix="kusto-emulator-") as scratch:
+                loaded = self._load(connection, table, plan, ingestion, Path(scratch))
+            return self._commit(connection, table, plan, loaded if keeps else [], operation)
+        finally:
+            connection.close()
+
+    def _keeps(self, q: duckdb.DuckDBPyConnection, table: Table, plan: Plan) -> bool:
+        period = tables.soft_delete(q, table)
+        if period is None:
+            return True
+        if period == dt.timedelta(0):
+            if tables.feeds_an_update_policy(q, table):
+                return False
+            raise KustoError(
+                "BadRequest_ZeroRetentionPolicyWithNoUpdatePolicy",
+                f"Table '{table.name}' has zero retention policy and isn't the source table for "
+                "any update policy",
+            )
+        if plan.created is not None and plan.created < self._clock.now() - period:
+            raise KustoError(
+                "BadRequest_CreationTimeEarlierThanSoftDeletePeriod",
+                f"creationTime {plan.created.isoformat()} isn't within the SoftDeletePeriod of "
+                f"table '{table.name}'",
+            )
+        return True
+
+    def _load(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: Table,
+        plan: Plan,
+        ingestion: Ingestion,
+        scratch: Path,
+    ) -> list[Loaded]:
+        files = [(source, local_file(source)) for source in ingestion.sources]
+        if ingestion.inline is not None:
+            file = scratch / "inline"
+            file.write_text(ingestion.inline, "utf-8", newline="")
+            files = [("inline", file)]
+        return [
+            self._load_one(connection, table, plan, source, file, f"loaded{i}")
+            for i, (source, file) in enumerate(files)
+        ]
+
+    def _load_one(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: Table,
+        plan: Plan,
+        source: str,
+        file: Path,
+        place: str,
+    ) -> Loaded:
+        begun = time.monotonic()
+        try:
+            size = _size(file, source)
+            query = select(connection, table, plan.reading, file, source)
+            listed = ", ".join(f"c{i}" for i in range(len(table.columns)))
+            try:
+                connection.execute(f"CREATE TEMP TABLE {place} AS {_named(query, listed)}")
+            except duckdb.Error as error:
+                raise load_error(error, plan.reading, source) from error
+        except KustoError as error:
+            raise SourceError(error, source) from error
+        counted = connection.execute(f"SELECT count(*) FROM {place}").fetchone()
+        rows: int = counted[0] if counted else 0
+        if rows == 0 and plan.reading.format != "parquet":
+            empty = KustoError(
+                "BadRequest_NoRecordsOrWrongFormat",
+                f"'{source}' is empty, or not of format {plan.reading.format}",
+            )
+            raise SourceError(empty, source)
+        return Loaded(source, place, rows, float(size), time.monotonic() - begun)
+
+    def _commit(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: Table,
+        plan: Plan,
+        loaded: list[Loaded],
+        operation: Operation,
+    ) -> Result:
+        widths = _widths(connection, table, loaded)
+        engine = self._engine
+        with engine.write(connection) as tx:
+            now = self._clock.now()
+            current = engine.catalog.table(table.database, table.name)
+            if current.id != table.id or current.columns != table.columns:
+                raise KustoError(
+                    "General_TransientSchemaMismatch",
+                    f"table '{table.name}' changed while its data was read; try again",
+                    permanent=False,
+                )
+            rows: list[tuple[object, ...]] = []
+            state, status = COMPLETED, "Extent(s) created; metadata updated; cluster map updated"
+            wider = current.widened(widths)
+            # Check and append under one lock: no other command can come between them.
+            tagged = extents.any_tagged(tx, table, plan.if_not_exists)
+            if tagged is not None:
+                state = SKIPPED
+                status = f"Skipped: table '{table.name}' has an extent tagged 'ingest-by:{tagged}'"
+            else:
+                if wider != current:
+                    tables.widen(engine, tx, wider)
+                rows.extend(
+                    self._append(tx, table, plan, part, operation, now)
+                    for part in loaded
+                    if part.rows
+                )
+            if not rows:
+                # "If no data shards were generated, a single record is returned with an empty
+                # (zero-valued) extent ID."
+                rows = [(extents.NO_EXTENT, "", now - operation.started, False, operation.id)]
+            result = Result(RESULT_COLUMNS, rows)
+            self._journal.keep_result(tx, operation, result)
+            self._journal.record(tx, operation, state, now, status)
+        return result
+
+    def _append(
+        self,
+        tx: duckdb.DuckDBPyConnection,
+        table: Table,
+        plan: Plan,
+        part: Loaded,
+        operation: Operation,
+        now: dt.datetime,
+    ) -> tuple[object, ...]:
+        extent = extents.NewExtent(
+            uuid.uuid4(), f"SELECT * FROM {part.place}", part.rows, part.size
+        )
+        extents.append(tx, self._engine, table, extent, plan.tags, plan.created or now, now)
+        duration = dt.timedelta(seconds=part.seconds)
+        return (extent.id, part.source, duration, False, operation.id)
+
+
+def local_file(source: str) -> Path:
+    """The file that a source names: an absolute path or a ``file://`` URI. Raises SourceError."""
+    if source.startswith("/"):
+        return Path(source)
+    parts = urlsplit(source)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    code = "BadRequest_EmptyBlobUri" if not source else "BadRequest_InvalidBlobUri"
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    raise SourceError(
+        KustoError(code, f"source '{shown}': this emulator reads local files only"), shown
+    )
+
+
+def _size(file: Path, source: str) -> int:
+    try:
+        size = file.stat().st_size
+        with file.open("rb"):
+            pass
+    except PermissionError as error:
+        raise KustoError("Download_Forbidden", f"access to '{source}' is forbidden") from error
+    except OSError as error:
+        raise KustoError("Download_SourceNotFound", f"source '{source}' was not found") from error
+    if size == 0:
+        raise KustoError("BadRequest_EmptyBlob", f"'{source}' is empty")
+    if size > SOURCE_BYTES_MAX:
+        raise KustoError("BadRequest_FileTooLarge", f"'{source}' is larger than 6 GB")
+    return size
+
+
+def _named(query: str, listed: str) -> str:
+    return f"SELECT * FROM ({query}) AS loaded({listed})"
+
+
+def _widths(
+    q: duckdb.DuckDBPyConnection, table: Table, loaded: list[Loaded]
+) -> tuple[DecimalWidth, ...]:
+    widths = [DecimalWidth() for _ in table.columns]
+    for i, column in enumerate(table.columns):
+        if column.type != "decimal":
+            continue
+        for part in loaded:
+            found = q.execute(
+                f"SELECT max(length(ltrim(split_part(c{i}, '.', 1), '-'))), "
+                f"max(length(split_part(c{i}, '.', 2))) FROM {part.place}"
+            ).fetchone()
+            digits, scale = found if found else (0, 0)
+            widths[i] = DecimalWidth(
+                max(widths[i].digits, digits or 0), max(widths[i].scale, scale or 0)
+            )
+    return tuple(widths)

@@ -1,0 +1,259 @@
+"""The journal: operations and their states, results kept for 'details', failures, commands.
+
+Rows are only added. ``.show operations`` without an id gives every row, with an id the latest.
+Sources: https://learn.microsoft.com/kusto/management/show-operations, show-operation-details,
+ingestion-failures and show-commands.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from .engine import Engine
+from .errors import KustoError, bad_request
+from .types import Column, Result, columns, encoder
+
+IN_PROGRESS = "InProgress"
+COMPLETED = "Completed"
+FAILED = "Failed"
+SKIPPED = "Skipped"
+ABANDONED = "Abandoned"
+THROTTLED = "Throttled"
+
+RECENT = dt.timedelta(hours=6)
+_KEPT = (("operation", "updated", 14), ("failure", "failed", 14), ("command", "updated", 30))
+OPERATION_COLUMNS = columns(
+    "OperationId:string, Operation:string, NodeId:string, StartedOn:datetime, "
+    "LastUpdatedOn:datetime, Duration:timespan, State:string, Status:string"
+)
+FAILURE_COLUMNS = columns(
+    "OperationId:string, Database:string, Table:string, FailedOn:datetime, "
+    "IngestionSourcePath:string, Details:string, FailureKind:string, RootActivityId:string, "
+    "OperationKind:string, OriginatesFromUpdatePolicy:bool, ErrorCode:string, Principal:string, "
+    "User:string, IngestionProperties:string, NumberOfSources:int, ShouldRetry:bool"
+)
+COMMAND_COLUMNS = columns(
+    "ClientActivityId:string, CommandType:string, Text:string, Database:string, "
+    "StartedOn:datetime, LastUpdatedOn:datetime, Duration:timespan, State:string, "
+    "RootActivityId:guid, User:string, FailureReason:string, Application:string, "
+    "Principal:string, TotalCpu:timespan, ResourceUtilization:dynamic, WorkloadGroup:string"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asked: ids for correlation, and the text as logs may keep it."""
+
+    database: str
+    text: str = ""
+    client_request_id: str = ""
+    activity_id: str = ""
+    application: str = ""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation while it runs."""
+
+    id: uuid.UUID
+    kind: str
+    table: str
+    started: dt.datetime
+    request: Request
+
+
+class Journal:
+    """Writes into the journal within the caller's transaction, and reads it back."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(
+        self,
+        tx: duckdb.DuckDBPyConnection,
+        operation: Operation,
+        state: str,
+        now: dt.datetime,
+        status: str = "",
+        command: bool = True,
+    ) -> None:
+        """Adds a state of an operation; a terminal one closes the command's own record too."""
+        tx.execute(
+            'INSERT INTO "$emulator".operation VALUES (?,?,?,?,?,?,?,?,?,?)',
+            [
+                self._engine.sequence.take(),
+                operation.id,
+                operation.kind,
+                operation.request.database,
+                operation.table,
+                operation.started,
+                now,
+                state,
+                status,
+                operation.request.activity_id,
+            ],
+        )
+        if state != IN_PROGRESS and command:
+            r = operation.request
+            tx.execute(
+                'INSERT INTO "$emulator".command VALUES (?,?,?,?,?,?,?,?,?,?)',
+                [
+                    r.client_request_id,
+                    operation.kind,
+                    r.text[:65536],
+                    r.database,
+                    operation.started,
+                    now,
+                    state,
+                    r.activity_id,
+                    status if state == FAILED else "",
+                    r.application,
+                ],
+            )
+
+    def keep_result(
+        self, tx: duckdb.DuckDBPyConnection, operation: Operation, result: Result
+    ) -> None:
+        """Keeps what ``.show operation details`` gives back."""
+        encoders = [encoder(c.type) for c in result.columns]
+        rows = [[e(v) for e, v in zip(encoders, row, strict=True)] for row in result.rows]
+        spec = [[c.name, c.type] for c in result.columns]
+        tx.execute(
+            'INSERT INTO "$emulator".result VALUES (?, ?, ?)',
+            [operation.id, json.dumps(spec), json.dumps(rows)],
+        )
+
+    def record_failure(
+        self,
+        tx: duckdb.DuckDBPyConnection,
+        operation: Operation,
+        error: KustoError,
+        now: dt.datetime,
+        source: str,
+        properties: str,
+        sources: int,
+    ) -> None:
+        """Adds a row to ``.show ingestion failures``."""
+        tx.execute(
+            'INSERT INTO "$emulator".failure VALUES (?,?,?,?,?,?,?,?,?,?,?,?)',
+            [
+                operation.id,
+                operation.request.database,
+                operation.table,
+                now,
+                source,
+                error.message,
+                error.permanent,
+                operation.request.activity_id,
+                operation.kind,
+                error.code,
+                properties,
+                sources,
+            ],
+        )
+
+    def prune(self, now: dt.datetime) -> None:
+        """Forgets what is older than the documentation says that the service keeps."""
+        with self._engine.write() as tx:
+            for table, column, days in _KEPT:
+                tx.execute(
+                    f'DELETE FROM "$emulator".{table} WHERE {column} < ?',
+                    [now - dt.timedelta(days=days)],
+                )
+            tx.execute(
+                'DELETE FROM "$emulator".result '
+                'WHERE id NOT IN (SELECT id FROM "$emulator".operation)'
+            )
+
+    def abandon(self, now: dt.datetime) -> int:
+        """Ends what a killed emulator left running as ``Abandoned``; none of it was committed."""
+        status = "The operation was abandoned: the engine was restarted before it completed"
+        with self._engine.write() as tx:
+            rows = tx.execute(
+                "SELECT id, max_by(operation, seq), max_by(db, seq), max_by(tbl, seq), "
+                'max_by(started, seq), max_by(activity, seq) FROM "$emulator".operation '
+                f"GROUP BY id HAVING max_by(state, seq) = '{IN_PROGRESS}'"
+            ).fetchall()
+            for ident, kind, database, table, started, activity in rows:
+                request = Request(database, activity_id=activity)
+                operation = Operation(ident, kind, table, started, request)
+                self.record(tx, operation, ABANDONED, now, status, command=False)
+            return len(rows)
+
+    def operations(self, ids: Iterable[str] | None, now: dt.datetime) -> Result:
+        """Rows of ``.show operations``: all, oldest first, or the latest of each recent id."""
+        select = (
+            "SELECT id::VARCHAR, operation, 'emulator', started, updated, updated - started, "
+            'state, status FROM "$emulator".operation'
+        )
+        with self._engine.reader() as q:
+            if ids is None:
+                rows = q.execute(f"{select} ORDER BY seq").fetchall()
+            else:
+                rows = q.execute(
+                    f"{select} WHERE id IN (SELECT unnest(?::UUID[])) AND updated > ? "
+                    "QUALIFY row_number() OVER (PARTITION BY id ORDER BY seq DESC) = 1",
+                    [list(ids), now - RECENT],
+                ).fetchall()
+        return Result(OPERATION_COLUMNS, rows)
+
+    def details(self, ident: str) -> Result:
+        """What the operation gave. Raises KustoError unless it completed (or was skipped)."""
+        with self._engine.reader() as q:
+            state = q.execute(
+                'SELECT state FROM "$emulator".operation WHERE id = ?::UUID '
+                "ORDER BY seq DESC LIMIT 1",
+                [ident],
+            ).fetchone()
+            kept = q.execute(
+                'SELECT "columns", "rows" FROM "$emulator".result WHERE id = ?::UUID', [ident]
+            ).fetchone()
+        if state is None:
+            raise bad_request(f"operation '{ident}' was not found")
+        if kept is None:
+            raise bad_request(
+                f"operation '{ident}' has no results to show: its state is {state[0]}"
+            )
+        spec = tuple(Column(name, scalar) for name, scalar in json.loads(kept[0]))
+        return Result(spec, [tuple(_revive(spec, row)) for row in json.loads(kept[1])])
+
+    def failures(self, ident: str | None) -> Result:
+        """Rows of ``.show ingestion failures``."""
+        where = "WHERE id = ?::UUID" if ident else ""
+        with self._engine.reader() as q:
+            rows = q.execute(
+                "SELECT id::VARCHAR, db, tbl, failed, source, details, "
+                "CASE WHEN permanent THEN 'Permanent' ELSE 'Transient' END, activity, operation, "
+                "false, code, '', '', properties, sources, NOT permanent "
+                f'FROM "$emulator".failure {where} ORDER BY failed',
+                [ident] if ident else [],
+            ).fetchall()
+        return Result(FAILURE_COLUMNS, rows)
+
+    def commands(self) -> Result:
+        """Rows of ``.show commands``: what has ended, oldest first."""
+        with self._engine.reader() as q:
+            rows = q.execute(
+                "SELECT client_request, operation, text, db, started, updated, "
+                "updated - started, state, activity, '', failure, application, '', "
+                "to_microseconds(0), '{}'::JSON, 'default' "
+                'FROM "$emulator".command ORDER BY updated'
+            ).fetchall()
+        return Result(COMMAND_COLUMNS, rows)
+
+
+def _revive(spec: tuple[Column, ...], row: list[Any]) -> list[Any]:
+    # Kept in wire form; only what a piped query must calculate with is read back.
+    revived: list[Any] = []
+    for column, value in zip(spec, row, strict=True):
+        if column.type == "guid" and value is not None:
+            value = uuid.UUID(value)
+        revived.append(value)
+    return revived

@@ -1,0 +1,142 @@
+"""What management commands are made of: words, names, lists and property lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .errors import KustoError, not_supported, syntax_error
+from .lexer import Lexer, Token
+
+
+def unknown(text: str) -> KustoError:
+    """The error for a command that the emulator hasn't."""
+    first = " ".join(text.split())[:80]
+    return not_supported(f"the command '{first}'")
+
+
+class Reader:
+    """What commands are made of: words, names, lists, property lists."""
+
+    def __init__(self, lexer: Lexer, text: str) -> None:
+        self.lexer = lexer
+        self.text = text
+
+    def unknown(self) -> KustoError:
+        """The error for a command that the emulator hasn't."""
+        return unknown(self.text)
+
+    def take(self, *words: str) -> bool:
+        """Consumes the next token if it is one of the words (case aside)."""
+        token = self.lexer.peek()
+        if token.kind in ("word", "punctuation") and token.value.lower() in words:
+            self.lexer.next()
+            return True
+        return False
+
+    def need(self, *words: str) -> str:
+        """The next token, in lower case, which must be one of the words. Raises KustoError."""
+        token = self.lexer.next()
+        if token.kind not in ("word", "punctuation") or token.value.lower() not in words:
+            raise syntax_error(
+                f"expected {' or '.join(words)}, found '{token.value}' at position {token.start}"
+            )
+        return token.value.lower()
+
+    def ahead(self, *words: str) -> bool:
+        """Whether the next token is one of the words; it stays the next."""
+        token = self.lexer.peek()
+        return token.kind in ("word", "punctuation") and token.value.lower() in words
+
+    def at_end(self) -> bool:
+        """Whether the command ends here (or is piped on)."""
+        token = self.lexer.peek()
+        return token.kind == "end" or token.value == "|"
+
+    def name(self) -> str:
+        """A name, quoted or not."""
+        token = self.lexer.next()
+        if token.kind not in ("word", "name"):
+            raise syntax_error(f"expected a name, found '{token.value}' at position {token.start}")
+        return token.value
+
+    def entity(self) -> str:
+        """A name, possibly after its database (``D.T``), of which the last part counts."""
+        name = self.name()
+        while self.ahead("."):
+            self.lexer.next()
+            name = self.name()
+        return name
+
+    def string(self) -> str:
+        """A string literal's value."""
+        token = self.lexer.next()
+        if token.kind != "string":
+            raise syntax_error(
+                f"expected a string literal, found '{token.value}' at position {token.start}"
+            )
+        return token.value
+
+    def guid(self) -> str:
+        """A guid, bare, as a string or as ``guid(...)``; in lower case."""
+        token = self.lexer.next()
+        if token.kind == "word" and token.value.lower() == "guid":
+            self.need("(")
+            value = self.guid()
+            self.need(")")
+            return value
+        if token.kind not in ("guid", "string"):
+            raise syntax_error(f"expected a guid, found '{token.value}' at position {token.start}")
+        return token.value.lower()
+
+    def listed(self, item: Callable[[], str]) -> tuple[str, ...]:
+        """``( item, ... )``; the list may be empty."""
+        self.need("(")
+        items: list[str] = []
+        while not self.take(")"):
+            if items:
+                self.need(",")
+            items.append(item())
+        return tuple(items)
+
+    def properties(self) -> dict[str, str]:
+        """``with ( name = value, ... )`` with names in lower case, or nothing."""
+        found: dict[str, str] = {}
+        if not self.take("with"):
+            return found
+        self.need("(")
+        while not self.take(")"):
+            if found:
+                self.need(",")
+            name = self.name().lower()
+            self.need("=")
+            found[name] = self.value()
+        return found
+
+    def value(self) -> str:
+        """The value of a property, as text."""
+        token = self.lexer.next()
+        if token.kind in ("string", "number", "guid"):
+            return token.value
+        if token.kind == "word":
+            if token.value.lower() in ("datetime", "guid", "time", "timespan") and self.take("("):
+                return self.raw_until(")")
+            return token.value
+        raise syntax_error(f"expected a value, found '{token.value}' at position {token.start}")
+
+    def raw_until(self, close: str) -> str:
+        """The tokens up to a closing one, joined."""
+        parts: list[str] = []
+        token: Token = self.lexer.next()
+        while token.value != close:
+            if token.kind == "end":
+                raise syntax_error(f"missing '{close}'")
+            parts.append(token.value)
+            token = self.lexer.next()
+        return "".join(parts)
+
+    def query(self) -> str:
+        """Everything after ``<|``."""
+        self.need("<|")
+        rest = self.lexer.rest()
+        self.lexer.position = len(self.lexer.text)
+        return rest

@@ -1,0 +1,236 @@
+"""HTTP: Kusto's REST endpoints, and ``/emulator/faults``, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from . import envelopes
+from .commands import Parsed
+from .errors import KustoError, bad_request, internal_error, syntax_error, throttled
+from .faults import Faults, Rule
+from .operations import Request
+from .service import Service
+from .tables import parse_period
+from .types import Result
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 that shows the application its connection, so that a fault can cut it."""
+
+    def connection_made(  # type: ignore[override]
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Called by asyncio for every new connection."""
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+
+
+class PromptServer(uvicorn.Server):
+    """uvicorn's server, but one that notices at once that it is to stop (not at its next tick)."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Called by uvicorn: serves until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % 864_000
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), 0.1)
+
+    def end(self) -> None:
+        """Begins to stop; callable from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._ended.set)
+
+
+class _DroppedError(Exception):
+    """A fault wants the connection closed without a reply."""
+
+
+class Endpoints:
+    """The handlers; work is done in threads, one a request."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/v1/rest/mgmt", self.management, methods=["POST"]),
+                Route("/v1/rest/query", self.management, methods=["POST"]),
+                Route("/v2/rest/query", self.query, methods=["POST"]),
+                Route("/emulator/faults", self.faults, methods=["GET", "PUT", "POST", "DELETE"]),
+            ]
+        )
+
+    async def management(self, http: HttpRequest) -> Response:
+        """v1: commands (and queries, which the service takes here too)."""
+        return await self._handle(http, frames=False)
+
+    async def query(self, http: HttpRequest) -> Response:
+        """v2: queries (and commands)."""
+        return await self._handle(http, frames=True)
+
+    async def faults(self, http: HttpRequest) -> Response:
+        """The faults in force: GET shows, PUT replaces, POST adds, DELETE clears."""
+        faults: Faults = self._service.faults
+        try:
+            if http.method == "DELETE":
+                faults.clear()
+            elif http.method != "GET":
+                given = json.loads(await http.body())
+                rules = given if isinstance(given, list) else [given]
+                (faults.set if http.method == "PUT" else faults.add)(*rules)
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        return JSONResponse({"rules": faults.rules(), "fired": faults.fired()})
+
+    async def _handle(self, http: HttpRequest, frames: bool) -> Response:
+        activity = str(uuid.uuid4())
+        client_request = http.headers.get("x-ms-client-request-id") or f"unspecified;{activity}"
+        headers = {"x-ms-client-request-id": client_request, "x-ms-activity-id": activity}
+        database: str | None = None
+        try:
+            text, database, properties = _body(await http.body())
+            request = Request(
+                database, "", client_request, activity, http.headers.get("x-ms-app", "")
+            )
+            content = await run_in_threadpool(self._answer, text, request, properties, frames)
+            return Response(content, 200, headers, "application/json")
+        except KustoError as error:
+            body = error.body(client_request, activity, database)
+            return JSONResponse(body, error.status, headers)
+        except _DroppedError:
+            http.scope["state"]["transport"].abort()
+            # Gives the server the time to see that the connection is gone.
+            await asyncio.sleep(0.01)
+            return Response(status_code=500)
+        except Exception as error:
+            log.exception("request failed")
+            body = internal_error(f"{type(error).__name__}: {error}").body(
+                client_request, activity, database
+            )
+            return JSONResponse(body, 500, headers)
+
+    def _answer(
+        self, text: str, request: Request, properties: Mapping[str, Any], frames: bool
+    ) -> bytes:
+        kind, parsed = self._service.kind(text)
+        fired = self._service.faults.take(kind, text)
+        by_action = {rule.do: rule for rule in fired}
+        self._before(by_action, kind)
+        try:
+            result = self._result(text, parsed, request, properties, fired)
+            content = self._encode(result, request, frames)
+        finally:
+            self._after(by_action)
+        return content
+
+    def _before(self, by_action: Mapping[str, Rule], kind: str) -> None:
+        if "drop-request" in by_action:
+            raise _DroppedError
+        if "delay-request" in by_action:
+            self._service.faults.wait(by_action["delay-request"])
+        if "throttle" in by_action:
+            raise throttled()
+        failure = by_action.get("fail")
+        if failure is not None and kind not in ("ingest", "ingest-inline"):
+            raise KustoError(
+                failure.code,
+                failure.message,
+                status=failure.status,
+                permanent=failure.permanent,
+            )
+
+    def _after(self, by_action: Mapping[str, Rule]) -> None:
+        if "delay-reply" in by_action:
+            self._service.faults.wait(by_action["delay-reply"])
+        if "drop-reply" in by_action:
+            raise _DroppedError
+
+    def _result(
+        self,
+        text: str,
+        parsed: Parsed | None,
+        request: Request,
+        properties: Mapping[str, Any],
+        fired: list[Rule],
+    ) -> Result:
+        if parsed is not None:
+            return self._service.command(parsed, request, fired)
+        options = properties.get("Options") or {}
+        parameters = properties.get("Parameters") or {}
+        deadline = options.get("servertimeout")
+        seconds = parse_period(str(deadline)).total_seconds() if deadline else 0.0
+        return self._service.query(text, request, parameters, seconds)
+
+    def _encode(self, result: Result, request: Request, frames: bool) -> bytes:
+        if frames:
+            ids = (request.client_request_id, request.activity_id)
+            document: Any = envelopes.v2(result, self._service.clock.now(), *ids)
+        else:
+            document = envelopes.v1(result)
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
+
+
+def _body(raw: bytes) -> tuple[str, str, Mapping[str, Any]]:
+    if len(raw) > BODY_BYTES_MAX:
+        raise bad_request(f"the request is larger than {BODY_BYTES_MAX} bytes")
+    try:
+        document = json.loads(raw)
+        text = document["csl"]
+        database = document.get("db") or ""
+        properties = document.get("properties") or {}
+        if isinstance(properties, str):
+            properties = json.loads(properties)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise bad_request("the body must be JSON with 'db' and 'csl'") from error
+    if not isinstance(text, str) or not isinstance(database, str):
+        raise bad_request("'db' and 'csl' must be strings")
+    try:
+        (text + database).encode()
+    except UnicodeEncodeError as error:
+        raise bad_request("the text has half a surrogate pair, which is no character") from error
+    if not isinstance(properties, dict):
+        raise bad_request("'properties' must be an object")
+    if not text.strip():
+        raise syntax_error("the text is empty")
+    return text, database, properties
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Polls until the condition holds. Raises TimeoutError naming what was waited for."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(f"{what} within {timeout_s:g} s")
+        time.sleep(0.005)

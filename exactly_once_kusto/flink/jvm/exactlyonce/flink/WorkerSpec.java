@@ -1,0 +1,109 @@
+package exactlyonce.flink;
+
+import java.io.IOException;
+import java.io.Serializable;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+import org.apache.flink.api.common.TaskInfo;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
+import org.apache.flink.table.types.logical.LogicalType;
+import org.apache.flink.table.types.logical.RowType;
+import org.apache.flink.table.types.logical.VarCharType;
+
+/** What a worker must know to find its Python sink; travels in the job graph, holds no secret. */
+final class WorkerSpec implements Serializable {
+
+    private static final long serialVersionUID = 1L;
+    static final ObjectMapper JSON = new ObjectMapper();
+
+    final String factory;
+    final TreeMap<String, String> options;
+    final RowType rowType;
+
+    /** The interpreter on the TaskManagers, or null: whatever its PATH calls python3 or python. */
+    final String python;
+
+    /** The interpreter where the job is submitted, or null: the same as on the TaskManagers. */
+    final String clientPython;
+
+    WorkerSpec(
+            String factory,
+            Map<String, String> options,
+            RowType rowType,
+            String python,
+            String clientPython) {
+        this.factory = factory;
+        this.options = new TreeMap<>(options);
+        this.rowType = rowType;
+        this.python = python;
+        this.clientPython = clientPython;
+    }
+
+    /** The payload of HELLO for a task. */
+    byte[] hello(String role, String job, String operator, TaskInfo task) throws IOException {
+        return hello(
+                role,
+                job,
+                operator,
+                task.getIndexOfThisSubtask(),
+                task.getNumberOfParallelSubtasks(),
+                task.getAttemptNumber());
+    }
+
+    byte[] hello(
+            String role, String job, String operator, int subtask, int parallelism, int attempt)
+            throws IOException {
+        Map<String, Object> hello = new LinkedHashMap<>();
+        hello.put("frames", Frames.VERSION);
+        hello.put("role", role);
+        hello.put("factory", factory);
+        hello.put("options", options);
+        hello.put("columns", columns());
+        hello.put("job", job);
+        hello.put("operator", operator);
+        hello.put("subtask", subtask);
+        hello.put("parallelism", parallelism);
+        hello.put("attempt", attempt);
+        hello.put("host", host());
+        return JSON.writeValueAsBytes(hello);
+    }
+
+    private List<Map<String, Object>> columns() {
+        List<Map<String, Object>> columns = new ArrayList<>();
+        for (RowType.RowField field : rowType.getFields()) {
+            Map<String, Object> column = new LinkedHashMap<>();
+            column.put("name", field.getName());
+            column.put("type", sql(field.getType()));
+            column.put("nullable", field.getType().isNullable());
+            columns.add(column);
+        }
+        return columns;
+    }
+
+    private static String sql(LogicalType type) {
+        LogicalType bare = type.copy(true);
+        if (bare instanceof VarCharType
+                && ((VarCharType) bare).getLength() == VarCharType.MAX_LENGTH) {
+            return "STRING";
+        }
+        try {
+            return bare.asSerializableString(); // unlike the summary, it tells no time attribute
+        } catch (RuntimeException e) { // some types have no SQL text; they are refused by name
+            return bare.asSummaryString();
+        }
+    }
+
+    private static String host() {
+        try {
+            return InetAddress.getLocalHost().getHostName();
+        } catch (UnknownHostException e) {
+            return "unknown";
+        }
+    }
+}

@@ -1,0 +1,90 @@
+"""The second phase put together: a `protocol.ports.Target` over the stations. No logic of its own.
+
+What a transaction needs is taken from its own destination, not from the options: they may have
+changed since its slices were sealed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from exactly_once_kusto.kusto import evidence, ingest, preflight
+from exactly_once_kusto.kusto.client import Client
+from exactly_once_kusto.kusto.columns import PlannedColumn
+from exactly_once_kusto.kusto.destination import Destination, parse_destination
+from exactly_once_kusto.protocol.outcome import (
+    Access,
+    OperationStatus,
+    Sighting,
+    Submission,
+    Transaction,
+)
+from exactly_once_kusto.protocol.slices import Part
+from exactly_once_kusto.storage.address import open_object, open_store
+
+if TYPE_CHECKING:
+    from exactly_once_kusto.kusto.sink import KustoSink
+
+
+class KustoTarget:
+    """Commits staged parts with one `.ingest` command a transaction, and counts the rows.
+
+    Every method may raise TargetUnavailableError or StorageUnavailableError: try again later.
+    """
+
+    def __init__(self, sink: KustoSink, plan: Sequence[PlannedColumn]) -> None:
+        self._sink = sink
+        self._plan = tuple(plan)
+        self._clients: dict[str, Client] = {}
+        self._lock = threading.Lock()
+
+    def preflight(self) -> None:
+        """Check staging, table, columns and retention before the first row is taken.
+
+        Raises:
+            TargetError: what can be known to be unfit, with both sides named.
+        """
+        preflight.check_staging(open_store(self._sink.staging), self._sink.name)
+        destination = Destination.of(self._sink, self._plan)
+        preflight.check_target(self._client(destination), destination, self._plan)
+
+    def mint(self, transaction: Transaction, attempt: int) -> Access:
+        """Return the access of an attempt: a directory is open to all, for ever."""
+        return Access(principal="local", expires_at=None)
+
+    def submit(self, transaction: Transaction, attempt: int) -> Submission:
+        """Send exactly one request."""
+        destination = parse_destination(transaction.destination)
+        return ingest.submit(self._client(destination), destination, transaction)
+
+    def poll(self, transaction: Transaction, operation: str) -> OperationStatus:
+        """Say how the operation stands."""
+        destination = parse_destination(transaction.destination)
+        return ingest.poll(self._client(destination), destination, operation)
+
+    def look(self, transaction: Transaction, operations: Sequence[str], since: float) -> Sighting:
+        """Find the extents that bear the transaction's tag or that `operations` name."""
+        destination = parse_destination(transaction.destination)
+        client = self._client(destination)
+        return evidence.look(client, destination, transaction, operations, since)
+
+    def delete(self, parts: Sequence[Part]) -> None:
+        """Delete staged parts; those that are gone are fine."""
+        for part in parts:
+            store, name = open_object(part.address)
+            store.delete(name)
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _client(self, destination: Destination) -> Client:
+        with self._lock:
+            if destination.cluster not in self._clients:
+                self._clients[destination.cluster] = Client(destination.cluster)
+            return self._clients[destination.cluster]

@@ -1,0 +1,118 @@
+"""A worker process without Flink: the test plays the task."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from exactly_once_kusto.flink.frames import HEAD, Channel, Kind, pack_json
+from tests.flink.directory_sink import FACTORY
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-u", "-m", "exactly_once_kusto.flink.worker")
+DEADLINE_S = 20.0
+
+
+def environment() -> dict[str, str]:
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def hello(role: str, folder: Path, **changes: object) -> bytes:
+    body: dict[str, object] = {
+        "frames": 1,
+        "role": role,
+        "factory": FACTORY,
+        "options": {"name": "t", "folder": str(folder)},
+        "columns": [{"name": "id", "type": "BIGINT", "nullable": True}],
+        "job": "0" * 32,
+        "operator": "",
+        "subtask": 0,
+        "parallelism": 1,
+        "attempt": 0,
+        "host": "here",
+    }
+    return pack_json(body | changes)
+
+
+def batch_frames(ids: Iterable[int]) -> tuple[bytes, bytes]:
+    """Payloads of SCHEMA and BATCH."""
+    batch = pa.record_batch({"id": pa.array(ids, pa.int64())})
+    return batch.schema.serialize().to_pybytes(), batch.serialize().to_pybytes()
+
+
+def await_true(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    """No such process, or one that is dead and only waits to be reaped."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
+class WorkerUnderTest:
+    """Starts a worker; `channel` is the task's end of its pipes."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment(),
+                start_new_session=True,
+            )
+        assert self.process.stdin
+        assert self.process.stdout
+        self.channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
+
+    def __enter__(self) -> WorkerUnderTest:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait(DEADLINE_S)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe
+            pipe.close()
+
+    def send_raw(self, data: bytes) -> None:
+        assert self.process.stdin
+        os.write(self.process.stdin.fileno(), data)
+
+    def expect(self, kind: Kind) -> bytes:
+        """The payload of the next frame of `kind`; heartbeats may come between."""
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            frame = self.channel.receive(max(0.0, end - time.monotonic()))
+            assert frame is not None, f"no {kind.name} within {DEADLINE_S} s: {self.stderr()}"
+            if frame[0] is not Kind.HEARTBEAT:
+                assert frame[0] is kind, (frame, self.stderr())
+                return frame[1]
+
+    def stderr(self) -> str:
+        return self.log.read_text()
+
+
+__all__ = ["HEAD", "WorkerUnderTest", "await_true", "batch_frames", "hello", "is_gone"]

@@ -1,0 +1,50 @@
+"""One cluster of real processes for all tests of the road; a Kusto emulator for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exactly_once_kusto.cluster import FlinkCluster
+from exactly_once_kusto.emulator.process import EmulatorProcess
+
+from .road import Road
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
+    directory = tmp_path_factory.mktemp("flink")
+    with FlinkCluster(directory, task_managers=2, slots=4) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: FlinkCluster) -> Iterator[FlinkCluster]:
+    """The shared cluster with two live TaskManagers; no job is left running behind a test."""
+    while sum(tm.alive for tm in shared_cluster.task_managers) < 2:
+        shared_cluster.start_task_manager()
+    shared_cluster.wait_ready(60)
+    yield shared_cluster
+    for job, state in shared_cluster.jobs().items():
+        if state not in ("FINISHED", "FAILED", "CANCELED"):
+            shared_cluster.cancel(job)
+
+
+@pytest.fixture
+def road(cluster: FlinkCluster, tmp_path: Path) -> Iterator[Road]:
+    with EmulatorProcess(data=tmp_path / "kusto", databases=["Demo"]) as kusto:
+        road = Road(cluster, kusto)
+        road.create_table("T", "n:long, label:string")
+        yield road
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    """A failing cluster test says what the cluster's processes said."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.when == "call" and report.failed and cluster is not None:
+        report.sections.append(("cluster logs", cluster.all_logs()[-20_000:]))
+    return report

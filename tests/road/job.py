@@ -1,0 +1,61 @@
+"""The job of the cluster tests: numbered, labelled rows, paced by a rate-limited source.
+
+Row identity is (n, label). The label says which run produced a row, so that rows of the same
+checkpoint number but of another branch can be told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+
+from exactly_once_kusto.flink import register
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("name", "cluster", "staging", "table", "label"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--rows", type=int, default=0, help="0: without an end")
+    parser.add_argument("--rate", type=int, default=1000)
+    parser.add_argument("--parallelism", type=int, default=2)
+    parser.add_argument("--columns", default="n BIGINT, label STRING")
+    parser.add_argument("--select", default="n, '{label}'")
+    parser.add_argument("--option", action="append", default=[], help="key=value of the DDL")
+    given = parser.parse_args()
+
+    config = Configuration()
+    config.set_string("execution.checkpointing.interval", "1 s")
+    config.set_string("pipeline.name", f"{given.name} {given.label}")
+    env = StreamExecutionEnvironment.get_execution_environment(config)
+    env.set_parallelism(given.parallelism)
+    tables = StreamTableEnvironment.create(env)
+    register(tables)
+    end = given.rows - 1 if given.rows else 10_000_000
+    tables.execute_sql(
+        "CREATE TABLE source (n BIGINT) WITH ('connector' = 'datagen', "
+        f"'rows-per-second' = '{given.rate}', 'fields.n.kind' = 'sequence', "
+        f"'fields.n.start' = '0', 'fields.n.end' = '{end}')"
+    )
+    options = {
+        "connector": "exactly-once-kusto",
+        "name": given.name,
+        "cluster": given.cluster,
+        "database": "Demo",
+        "table": given.table,
+        "staging": given.staging,
+        "auth": "none",
+        "settle": "3 s",
+    }
+    options.update(option.split("=", 1) for option in given.option)
+    ddl = ", ".join(f"'{key}' = '{value}'" for key, value in options.items() if value)
+    tables.execute_sql(f"CREATE TABLE sink ({given.columns}) WITH ({ddl})")
+    select = given.select.replace("{label}", given.label)
+    tables.execute_sql(f"INSERT INTO sink SELECT {select} FROM source")
+
+
+if __name__ == "__main__":
+    main()

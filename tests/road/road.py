@@ -1,0 +1,130 @@
+"""What the tests of the road do: submit, kill, wait for a fact, and compare row identities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from azure.kusto.data import KustoClient, KustoConnectionStringBuilder
+
+from exactly_once_kusto.cli.transactions import read_ledger
+from exactly_once_kusto.cluster import FlinkCluster, wait_until
+from exactly_once_kusto.emulator.process import EmulatorProcess
+from exactly_once_kusto.protocol.ledger import Ledger
+
+JOB = Path(__file__).with_name("job.py")
+Row = tuple[Any, ...]
+
+
+@dataclass
+class Road:
+    cluster: FlinkCluster
+    kusto: EmulatorProcess
+    name: str = "road"
+    table: str = "T"
+    submitted: list[str] = field(default_factory=list)
+
+    def create_table(self, table: str, columns: str) -> None:
+        self.command(f".create table {table} ({columns})")
+
+    def command(self, text: str) -> list[Row]:
+        with self._client() as client:
+            return [tuple(row) for row in client.execute_mgmt("Demo", text).primary_results[0]]
+
+    def rows(self, query: str | None = None) -> Counter[Row]:
+        text = query or f"{self.table} | project n, label"
+        with self._client() as client:
+            found = client.execute_query("Demo", text).primary_results[0]
+            return Counter(tuple(row) for row in found)
+
+    def count(self) -> int:
+        with self._client() as client:
+            answer = client.execute_query("Demo", f"{self.table} | count")
+            return int(answer.primary_results[0][0][0])
+
+    def _client(self) -> KustoClient:
+        return KustoClient(KustoConnectionStringBuilder(self.kusto.cluster))
+
+    # ---- jobs
+
+    def submit(
+        self,
+        label: str = "a",
+        rows: int = 0,
+        rate: int = 1000,
+        parallelism: int = 2,
+        options: dict[str, str] | None = None,
+        from_savepoint: str | None = None,
+        **more: str,
+    ) -> str:
+        args = [
+            *("--name", self.name, "--cluster", self.kusto.cluster, "--table", self.table),
+            *("--staging", self.kusto.staging, "--label", label, "--rows", str(rows)),
+            *("--rate", str(rate), "--parallelism", str(parallelism)),
+        ]
+        for key, value in (options or {}).items():
+            args += ["--option", f"{key}={value}"]
+        for key, value in more.items():
+            args += [f"--{key}", value]
+        job = self.cluster.run_python(JOB, args=args, from_savepoint=from_savepoint)
+        self.submitted.append(job)
+        return job
+
+    def finished(self, job: str, timeout_s: float = 120.0) -> None:
+        self.cluster.wait_for(job, {"FINISHED"}, timeout_s)
+
+    def failed(self, job: str, timeout_s: float = 60.0) -> str:
+        """The root causes of a job that fails for good."""
+        self.cluster.wait_for(job, {"FAILED"}, timeout_s)
+        return "\n".join(str(cause) for cause in self.cluster.exceptions(job))
+
+    # ---- facts
+
+    def ledger(self) -> Ledger:
+        return read_ledger(self.kusto.staging, self.name)
+
+    def parts(self) -> list[Path]:
+        staging = Path(self.kusto.staging.removeprefix("file://"))
+        return sorted(staging.glob(f"{self.name}/parts/*.parquet"))
+
+    def committed(self) -> int:
+        return sum(t.committed is not None for t in self.ledger().transactions.values())
+
+    def open_transactions(self) -> int:
+        return sum(t.committed is None for t in self.ledger().transactions.values())
+
+    def wait(self, fact: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+        wait_until(fact, timeout_s, what)
+
+    # ---- kills
+
+    def kill_task_manager_of(self, job: str, vertex: str) -> None:
+        """SIGKILL the TaskManager that runs (a subtask of) the vertex; start another."""
+        victim = self.cluster.task_manager_of(job, vertex)
+        self.cluster.kill_task_manager(victim)
+        self.cluster.start_task_manager()
+
+    def kill_all_task_managers(self) -> None:
+        alive = [tm for tm in self.cluster.task_managers if tm.alive]
+        for tm in alive:
+            self.cluster.kill_task_manager(tm)
+        for _ in alive:
+            self.cluster.start_task_manager()
+
+
+def expected(rows: int, label: str = "a", start: int = 0) -> Counter[Row]:
+    return Counter((n, label) for n in range(start, rows))
+
+
+def differences(seen: Counter[Row], wanted: Counter[Row]) -> dict[str, Iterable[Row]]:
+    """Row identities: what is missing, what is there too often. Empty: exactly once."""
+    lost, more = wanted - seen, seen - wanted
+    found: dict[str, Iterable[Row]] = {}
+    if lost:
+        found["lost"] = [*sorted(lost)[:10], (f"{lost.total()} in all",)]
+    if more:
+        found["duplicated"] = [*sorted(more)[:10], (f"{more.total()} in all",)]
+    return found

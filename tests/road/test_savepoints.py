@@ -1,0 +1,79 @@
+"""Savepoints and retained checkpoints: taken with slices pending, restored late, or by mistake."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from exactly_once_kusto.cluster import FlinkCluster
+
+from .road import Road, differences, expected
+
+pytestmark = pytest.mark.flink
+
+
+def test_stop_with_savepoint_with_slices_pending_then_run_from_it(
+    road: Road, cluster: FlinkCluster
+) -> None:
+    road.kusto.faults.set({"on": "ingest", "do": "delay", "seconds": 8.0, "times": 100})
+    job = road.submit(rows=16_000, rate=1000, options={"commit-wait": "100 ms"})
+    road.wait(road.open_transactions, "an ingest that runs")
+    savepoint = cluster.stop_with_savepoint(job)
+    assert road.open_transactions(), "nothing was pending: the test shows nothing"
+    road.kusto.faults.clear()
+    again = road.submit(rows=16_000, rate=4000, from_savepoint=savepoint)
+    road.finished(again)
+    assert differences(road.rows(), expected(16_000)) == {}
+
+
+def test_an_older_savepoint_is_refused_and_with_allow_both_branches_are_there(
+    road: Road, cluster: FlinkCluster
+) -> None:
+    job = road.submit(label="old", rate=1000)
+    road.wait(lambda: road.count() > 1000, "the first rows")
+    savepoint = cluster.savepoint(job)
+    covered = road.count()
+    road.wait(lambda: road.count() > covered + 2000, "commits after the savepoint")
+    cluster.stop_with_savepoint(job)
+    road.wait(lambda: not road.open_transactions(), "all commits")
+    before, entries = road.rows(), road.ledger().position
+
+    text = road.failed(road.submit(label="new", rate=1000, from_savepoint=savepoint))
+    assert "was restored, but" in text
+    assert "later transaction(s)" in text
+    assert "on-rewind" in text
+    assert road.ledger().position == entries, "a refused start left a trace in the log"
+    assert road.rows() == before
+
+    end = max(n for n, _ in before) + 2000
+    allowed = road.submit(
+        label="new",
+        rows=end,
+        rate=4000,
+        options={"on-rewind": "allow"},
+        from_savepoint=savepoint,
+    )
+    road.finished(allowed)
+    after = road.rows()
+    assert Counter({row: n for row, n in after.items() if row[1] == "old"}) == before
+    replayed = sorted(n for n, label in after.elements() if label == "new")
+    start = end - len(replayed)
+    assert 0 < start <= covered + 2000
+    assert replayed == list(range(start, end)), "a replayed row is missing or doubled"
+
+
+def test_an_old_checkpoint_started_beside_the_running_job_is_refused(
+    road: Road, cluster: FlinkCluster
+) -> None:
+    job = road.submit(rows=45_000, rate=1000)
+    road.wait(lambda: road.count() > 1000, "the first rows")
+    savepoint = cluster.savepoint(job)
+    covered = road.count()
+    road.wait(lambda: road.count() > covered + 2000, "commits after the savepoint")
+    mistake = road.submit(label="mistake", rate=1000, from_savepoint=savepoint)
+    assert "later transaction(s)" in road.failed(mistake)
+    assert cluster.job_state(job) == "RUNNING"
+    road.finished(job)
+    assert differences(road.rows(), expected(45_000)) == {}
+    assert cluster.checkpoints(job).restored == 0, "the running job was disturbed"
