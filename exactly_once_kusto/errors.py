@@ -4,7 +4,8 @@
     ├── ConfigurationError        mend the option, type or address, then submit again
     │   ├── OptionError           one option is missing, unknown or malformed
     │   ├── TypeRefusedError      a column's type is not carried, or does not fit the target
-    │   └── TargetError           table, column, permission or policy of the target is not fit
+    │   ├── TargetError           table, column, permission or policy of the target is not fit
+    │   └── StagingError          the staging address can't be used: no right, no directory
     ├── ValueRefusedError         one row holds what the target would cut in silence
     ├── DecodeError               bytes are not ours, damaged, or of a newer version
     ├── TransientError            try again later; nothing is known to be wrong
@@ -48,6 +49,10 @@ class TypeRefusedError(ConfigurationError):
 
 class TargetError(ConfigurationError):
     """Table, column, permission or policy of the target does not fit."""
+
+
+class StagingError(ConfigurationError):
+    """The staging address can't be used as it is: no right, read-only, or not a directory."""
 
 
 class ValueRefusedError(ExactlyOnceError):

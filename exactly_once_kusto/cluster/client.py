@@ -90,8 +90,10 @@ def client_environment(
 ) -> dict[str, str]:
     """The environment of a client process: the cluster's, and what PyFlink's gateway reads."""
     env = dict(base)
-    # `-py` runs the script with these on the module path; a plain interpreter needs them said.
-    paths = [str(path) for path in submission.py_files] + [env.get("PYTHONPATH", "")]
+    # `-py` runs the script with these on the module path; a plain interpreter needs them said. Of
+    # a single module, what is searched is the directory it lies in.
+    searched = [path.parent if path.suffix == ".py" else path for path in submission.py_files]
+    paths = [*(str(path) for path in searched), env.get("PYTHONPATH", "")]
     env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     env["PYTHONUNBUFFERED"] = "1"
     env["FLINK_ENV_JAVA_OPTS"] = " ".join(java_options)

@@ -140,6 +140,20 @@ class Jobs:
         ]
         return sorted(found, key=lambda failure: -failure.at_ms)
 
+    def wait_failure(
+        self, job_id: str, beyond: int = 0, timeout_s: float = JOB_TIMEOUT_S
+    ) -> JobException:
+        """Returns the newest failure as soon as more than `beyond` are recorded.
+
+        So a test waits until a kill was noticed: the state RESTARTING lasts for the restart's delay
+        alone, and a job that waits for slots is RUNNING again.
+        """
+        return wait_until(
+            lambda: self.exceptions(job_id)[: -beyond or None],
+            timeout_s,
+            f"failure {beyond + 1} of job {job_id}",
+        )[0]
+
     def checkpoints(self, job_id: str) -> Checkpoints:
         """The job's checkpoints, as the JobManager counts them since the job's start."""
         answer = self.rest.get(f"/jobs/{job_id}/checkpoints")

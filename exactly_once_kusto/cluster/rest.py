@@ -16,6 +16,8 @@ from exactly_once_kusto.cluster.errors import RestError, RestUnreachableError
 
 REQUEST_TIMEOUT_S = 10.0
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
+# 'Service temporarily unavailable due to an ongoing leader election': the JobManager starts.
+_NOT_YET = (503,)
 # Proxies of the environment are for the world outside, not for 127.0.0.1.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -58,7 +60,10 @@ class RestClient:
         except urllib.error.HTTPError as error:
             with error:
                 text = _error_text(error.read(_ANSWER_BYTES_MAX))
-            raise RestError(f"{method} {path}: {error.code}: {text}", error.code) from None
+            message = f"{method} {path}: {error.code}: {text}"
+            if error.code in _NOT_YET:
+                raise RestUnreachableError(message) from None
+            raise RestError(message, error.code) from None
         except (OSError, ValueError) as error:
             raise RestUnreachableError(f"{method} {self.url}{path}: {error}") from error
         return json.loads(content) if content else {}

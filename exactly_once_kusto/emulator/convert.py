@@ -113,8 +113,8 @@ def _decimal(source: str, x: str) -> str:
 
 
 def _datetime(source: str, x: str) -> str:
-    # TIMESTAMPTZ too: the session's zone is UTC.
-    return f"TRY_CAST({x} AS TIMESTAMP)"
+    # By way of TIMESTAMPTZ (the session's zone is UTC): DuckDB casts TIMESTAMPTZ_NS to null else.
+    return f"TRY_CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP)"
 
 
 def _string(source: str, x: str) -> str:

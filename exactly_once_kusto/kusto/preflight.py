@@ -36,7 +36,8 @@ def check_staging(store: ObjectStore, name: str) -> None:
     """Check that parts can be created and deleted.
 
     Raises:
-        StorageUnavailableError: they can't; says why and what to do.
+        StagingError: they can't until a person has changed something; says what.
+        StorageUnavailableError: they can't now.
     """
     probe = f"{name}/probe-{secrets.token_hex(16)}"
     store.create(probe, b"can this be written?\n")

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from exactly_once_kusto.errors import StorageUnavailableError
+from exactly_once_kusto.errors import StagingError, StorageUnavailableError
 from exactly_once_kusto.storage.objects import BytesLike, Stored, check_name
 
 O_TMPFILE = getattr(os, "O_TMPFILE", 0)
@@ -35,6 +35,9 @@ NEXT_STEPS = {
     errno.ENFILE: "raise the limit of open files (fs.file-max)",
     errno.ENAMETOOLONG: "choose a shorter 'staging' or 'name'",
 }
+
+NOT_BY_ITSELF = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+"""What does not go away by waiting, so that Flink need not try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +233,16 @@ def sync_directory(path: Path) -> None:
 
 
 def refuse(verb: str, path: Path, error: OSError) -> NoReturn:
-    """Raise an OSError as StorageUnavailableError, with the path and what to do."""
+    """Raise an OSError with the path and what to do.
+
+    Raises:
+        StagingError: it can't go until a person has changed something.
+        StorageUnavailableError: any other; the same call may succeed later.
+    """
     step = NEXT_STEPS.get(error.errno or 0, "check that the directory is there and mounted")
     why = error.strerror or type(error).__name__
-    raise StorageUnavailableError(f"can't {verb} {path}: {why}; {step}") from error
+    kind = StagingError if error.errno in NOT_BY_ITSELF else StorageUnavailableError
+    raise kind(f"can't {verb} {path}: {why}; {step}") from error
 
 
 def _open_unnamed(folder: Path) -> int | None:

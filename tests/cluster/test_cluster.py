@@ -42,6 +42,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
 @pytest.fixture(autouse=True)
 def _whole(cluster: FlinkCluster, request: pytest.FixtureRequest) -> Iterator[None]:
     yield
+    for each in cluster.task_managers:
+        cluster.resume_task_manager(each)
     for job, state in cluster.jobs().items():
         if state not in ("FINISHED", "FAILED", "CANCELED"):
             cluster.cancel(job)
@@ -64,7 +66,7 @@ def test_job_does_not_go_on_after_its_task_manager_was_killed(cluster: FlinkClus
     cluster.kill_task_manager(victim)
     assert not victim.alive
     assert victim not in cluster.task_managers
-    cluster.wait_for(job, "RESTARTING", 10)  # noticed long before the heartbeat's timeout
+    cluster.wait_failure(job, timeout_s=6)  # noticed before the heartbeat's timeout of 8 s
     fresh = cluster.start_task_manager()
     cluster.wait_ready()
     cluster.wait_running(job)
@@ -92,14 +94,16 @@ def test_savepoint_is_not_continued(cluster: FlinkCluster) -> None:
     cluster.wait_running(again)
     assert cluster.checkpoints(again).restored == 1
     assert cluster.savepoint(again) != path
-    with pytest.raises(ClusterError, match="0 vertices of job .* contain 'committer'"):
+    with pytest.raises(ClusterError, match=r"0 vertices of job .* contain 'committer'"):
         cluster.vertex(again, "committer")
 
 
 @pytest.mark.parametrize("client", ["flink", "python"])
 def test_failing_client_hides_the_cause(cluster: FlinkCluster, client: str) -> None:
-    with pytest.raises(ClientError, match=r"submitted no job:\n(.*\n)*.*nowhere.* not") as caught:
+    with pytest.raises(ClientError, match="submitted no job") as caught:
         cluster.run_python(JOB, ["nowhere"], client=client)
+    chain = str(caught.value).partition("--- output")[0]
+    assert "ValidationException: Cannot find table" in chain
     assert "Traceback" in caught.value.output
     assert cluster.all_logs().count("nowhere") > 0
 
@@ -111,7 +115,7 @@ def test_paused_task_manager_does_not_come_back(cluster: FlinkCluster) -> None:
     victim = cluster.task_manager_of(job, "writer")
     cluster.pause_task_manager(victim)
     assert victim.alive
-    cluster.wait_for(job, "RESTARTING", 30)
+    assert "timed out" in str(cluster.wait_failure(job, timeout_s=30))
     cluster.resume_task_manager(victim)
     cluster.wait_ready()
     cluster.wait_running(job)

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exactly_once_kusto.cluster.client import Submission, flink_command, python_configuration
+from exactly_once_kusto.cluster.client import (
+    Submission,
+    client_environment,
+    flink_command,
+    python_configuration,
+)
 from exactly_once_kusto.cluster.traces import exception_chain, root_cause, submitted_jobs
 
 FIRST, SECOND = "0a" * 16, "1b" * 16
@@ -89,3 +94,9 @@ def test_python_client_forgets_an_argument(tmp_path: Path) -> None:
         "parallelism.default": "2",
         "pipeline.name": "x",
     }
+
+
+def test_python_client_does_not_find_a_module_of_py_files() -> None:
+    env = client_environment({"PYTHONPATH": "/before"}, submission(), ["-Xmx1m", "-Da=b"])
+    assert env["PYTHONPATH"] == "/m:/:/before"
+    assert env["FLINK_ENV_JAVA_OPTS"] == "-Xmx1m -Da=b"

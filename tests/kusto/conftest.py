@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -96,6 +97,7 @@ def stage(sink: KustoSink, *batches: pa.RecordBatch) -> list[Part]:
     return parts
 
 
-def transaction(parts: list[Part], number: int = 1, name: str = "t") -> Transaction:
-    piece = Slice(f"slice-{number}", 1, parts[0].destination, tuple(parts))
-    return Transaction(transaction_id(name, f"{number:032x}"), (piece,))
+def transaction(parts: list[Part]) -> Transaction:
+    nonce = secrets.token_hex(16)
+    piece = Slice(f"slice-{nonce}", 1, parts[0].destination, tuple(parts))
+    return Transaction(transaction_id("t", nonce), (piece,))

@@ -98,7 +98,7 @@ def test_a_refused_connection_was_never_sent():
         bound.bind(("127.0.0.1", 0))  # bound, but it does not listen
         client = Client(f"http://127.0.0.1:{bound.getsockname()[1]}")
         assert isinstance(client.submit("Demo", SUBMIT), NotSent)
-        with pytest.raises(TargetUnavailableError, match="did not answer '.show operations'"):
+        with pytest.raises(TargetUnavailableError, match=r"did not answer '\.show operations'"):
             client.read("Demo", ".show operations")
         client.close()
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from exactly_once_kusto.errors import StorageUnavailableError, TypeRefusedError, ValueRefusedError
 from exactly_once_kusto.kusto import encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exactly_once_kusto.errors import StorageUnavailableError, TargetError
+from exactly_once_kusto.errors import StagingError, TargetError
 from exactly_once_kusto.protocol.ports import Column
 from exactly_once_kusto.storage.address import open_store
 
@@ -76,5 +76,5 @@ def test_a_preflight_leaves_nothing_in_staging(kusto):
 def test_staging_that_can_not_be_written_is_named(kusto, tmp_path):
     (tmp_path / "file").write_text("x")
     sink = kusto.sink(kusto.table(), staging=(tmp_path / "file").as_uri())
-    with pytest.raises(StorageUnavailableError, match=r"can't write .*/file/.*another 'staging'"):
+    with pytest.raises(StagingError, match=r"can't write .*/file/.*another 'staging'"):
         kusto.target(sink).preflight()

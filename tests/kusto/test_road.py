@@ -11,9 +11,12 @@ from hypothesis import HealthCheck, given, settings
 
 from exactly_once_kusto.kusto.columns import plan_columns
 from exactly_once_kusto.protocol.outcome import Completed
-from tests.kusto.conftest import transaction
+from exactly_once_kusto.protocol.ports import Column
+from tests.kusto.conftest import COLUMNS, SCHEMA, transaction
 from tests.kusto.generate import TYPES, Table, tables
 from tests.kusto.test_commit import commit
+
+NANOSECONDS = "TIMESTAMP_LTZ(9)"
 
 
 def expected(column_type: str, value):
@@ -33,8 +36,20 @@ def received(column_type: str, value):
 
 
 @given(table=tables())
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_rows_of_any_schema_are_in_the_table_as_they_came(kusto, table: Table):
+    check_road(kusto, table)
+
+
+def test_a_time_with_nanoseconds_is_in_the_table_as_it_came(kusto):
+    times = pa.array([946_684_800_123_456_000, None], pa.timestamp("ns"))
+    batch = pa.record_batch([pa.array([0, 1], pa.int32()), times], names=["n", "c"])
+    check_road(kusto, Table((Column("n", "INT"), Column("c", NANOSECONDS)), batch))
+
+
+def check_road(kusto, table: Table) -> None:
     plan = plan_columns(table.columns, None)
     name = kusto.table(", ".join(f"{c.target}:{c.goes_into[0]}" for c in plan))
     sink = kusto.sink(name)
@@ -75,8 +90,6 @@ def test_many_rows_are_counted(kusto, count):
     table = kusto.table()
     sink = kusto.sink(table)
     target = kusto.target(sink)
-    from tests.kusto.conftest import COLUMNS, SCHEMA
-
     writer = sink.writer(COLUMNS, SCHEMA)
     ids = pa.array(range(count), pa.int64())
     writer.write(pa.record_batch([ids, ids.cast(pa.string())], schema=SCHEMA))

@@ -39,9 +39,9 @@ def test_sizes_as_flink_reads_them(text, size):
 
 @pytest.mark.parametrize("text", ["", "s", "-1 s", "1.5 s", "1 fortnight", "PT1S", "1 s 2"])
 def test_other_forms_are_refused(text):
-    with pytest.raises(ValueError, match="is not a duration|no known unit"):
+    with pytest.raises(ValueError, match=r"is not a duration|no known unit"):
         parse_duration(text)
-    with pytest.raises(ValueError, match="is not a size|no known unit"):
+    with pytest.raises(ValueError, match=r"is not a size|no known unit"):
         parse_size(text)
 
 

@@ -12,6 +12,8 @@ from exactly_once_kusto.emulator.process import EmulatorProcess
 
 from .road import Road
 
+TELLING = ("WARN", "ERROR", "exactlyonce", "exactly_once_kusto", "Exception")
+
 
 @pytest.fixture(scope="session")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
@@ -46,5 +48,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     cluster = getattr(item, "funcargs", {}).get("cluster")
     if report.when == "call" and report.failed and cluster is not None:
-        report.sections.append(("cluster logs", cluster.all_logs()[-20_000:]))
+        lines = cluster.all_logs(200_000).splitlines()
+        told = [line for line in lines if any(word in line for word in TELLING)]
+        report.sections.append(("cluster logs", "\n".join(told[-80:])))
     return report

@@ -15,11 +15,15 @@ from pyflink.table import StreamTableEnvironment
 from exactly_once_kusto.flink import register
 
 
+UNBOUNDED_ROWS = 200_000
+"""More than any test waits for."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("name", "cluster", "staging", "table", "label"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--rows", type=int, default=0, help="0: without an end")
+    parser.add_argument("--rows", type=int, default=0, help="0: more than any test waits for")
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--parallelism", type=int, default=2)
     parser.add_argument("--columns", default="n BIGINT, label STRING")
@@ -34,7 +38,8 @@ def main() -> None:
     env.set_parallelism(given.parallelism)
     tables = StreamTableEnvironment.create(env)
     register(tables)
-    end = given.rows - 1 if given.rows else 10_000_000
+    # The sequence keeps all numbers that are left in the TaskManager's heap: no more than needed.
+    end = (given.rows or UNBOUNDED_ROWS) - 1
     tables.execute_sql(
         "CREATE TABLE source (n BIGINT) WITH ('connector' = 'datagen', "
         f"'rows-per-second' = '{given.rate}', 'fields.n.kind' = 'sequence', "

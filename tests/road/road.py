@@ -77,9 +77,9 @@ class Road:
         self.cluster.wait_for(job, {"FINISHED"}, timeout_s)
 
     def failed(self, job: str, timeout_s: float = 60.0) -> str:
-        """The root causes of a job that fails for good."""
+        """What Flink shows of a job that failed for good, newest failure first."""
         self.cluster.wait_for(job, {"FAILED"}, timeout_s)
-        return "\n".join(str(cause) for cause in self.cluster.exceptions(job))
+        return "\n".join(cause.stacktrace for cause in self.cluster.exceptions(job))
 
     # ---- facts
 

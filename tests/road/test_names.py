@@ -26,7 +26,7 @@ def test_a_fresh_bounded_run_under_a_used_name_recovers(road: Road, cluster: Fli
 def test_a_second_job_fences_the_first_and_they_do_not_take_turns(
     road: Road, cluster: FlinkCluster
 ) -> None:
-    first = road.submit(label="first", rate=500)
+    first = road.submit(label="first", rate=500, parallelism=1)
     road.wait(lambda: road.count() > 1000, "the first rows")
     second = road.submit(label="second", rows=8000, rate=1000)
     text = road.failed(first)

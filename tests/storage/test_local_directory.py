@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from exactly_once_kusto.errors import StorageUnavailableError
+from exactly_once_kusto.errors import StagingError, StorageUnavailableError
 from exactly_once_kusto.storage import local_directory
 from exactly_once_kusto.storage.local_directory import LocalDirectory
 
@@ -93,20 +93,26 @@ def test_a_full_disk_names_the_path_and_what_to_do(tmp_path):
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     store = LocalDirectory(tmp_path / "file")
-    with pytest.raises(StorageUnavailableError, match=r"can't write .*/file/a/b: .* 'staging'"):
+    with pytest.raises(StagingError, match=r"can't write .*/file/a/b: .* 'staging'"):
         store.create("a/b", b"x")
 
 
 @pytest.mark.parametrize(
-    ("number", "step"),
-    [(28, "free some space"), (30, "mount it for writing"), (13, "give the user"), (5, "mounted")],
+    ("number", "kind", "step"),
+    [
+        (28, StorageUnavailableError, "free some space"),
+        (30, StagingError, "mount it for writing"),
+        (13, StagingError, "give the user"),
+        (5, StorageUnavailableError, "mounted"),
+    ],
 )
-def test_errors_of_the_system_say_what_to_do(tmp_path, number, step):
+def test_errors_of_the_system_say_what_to_do(tmp_path, number, kind, step):
     error = OSError(number, os.strerror(number))
-    with pytest.raises(StorageUnavailableError) as caught:
+    with pytest.raises(kind) as caught:
         local_directory.refuse("write", tmp_path / "x", error)
     assert f"can't write {tmp_path}/x: {os.strerror(number)}" in str(caught.value)
     assert step in str(caught.value)
+    assert caught.value.restartable == (kind is StorageUnavailableError)
 
 
 def test_objects_may_be_read_by_others_as_the_umask_allows(tmp_path):

@@ -66,7 +66,7 @@ final class WorkerProcess implements AutoCloseable {
         this.label = label;
         this.metrics = metrics;
         this.onFailure = onFailure;
-        this.process = launch(python);
+        this.process = launch(python, label);
         this.relay = new StderrRelay(label, process.getErrorStream());
         spawn("stderr", relay);
         Thread reader = spawn("reader", this::read);
@@ -80,12 +80,13 @@ final class WorkerProcess implements AutoCloseable {
         }
     }
 
-    private static Process launch(String python) throws WorkerException {
+    private static Process launch(String python, String label) throws WorkerException {
         List<String> candidates = python == null ? List.of("python3", "python") : List.of(python);
         IOException last = null;
         for (String candidate : candidates) {
             try {
-                return new ProcessBuilder(candidate, "-u", "-m", MODULE).start();
+                // The label is for people who read a list of processes; the worker ignores it.
+                return new ProcessBuilder(candidate, "-u", "-m", MODULE, label).start();
             } catch (IOException e) {
                 last = e;
             }
