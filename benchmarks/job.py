@@ -11,7 +11,7 @@ from pyflink.table import StreamTableEnvironment
 
 from exactly_once_kusto.flink import register
 
-COLUMNS = "id BIGINT, account BIGINT, name STRING, amount DOUBLE, at TIMESTAMP(3)"
+COLUMNS = "id BIGINT, account BIGINT, name STRING, amount DOUBLE, booked TIMESTAMP(3)"
 SELECT = (
     "id, id % 1000, CONCAT('user-', CAST(id % 5000 AS STRING)), id * 0.01, "
     "CAST(TO_TIMESTAMP_LTZ(1700000000000 + id, 3) AS TIMESTAMP(3))"

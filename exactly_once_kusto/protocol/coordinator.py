@@ -22,6 +22,7 @@ from exactly_once_kusto.protocol.backoff import full_jitter
 from exactly_once_kusto.protocol.commit import WAKE as COMMIT_WAKE
 from exactly_once_kusto.protocol.commit import Commit, Step
 from exactly_once_kusto.protocol.entries import Committed, End, Entry, Intent, Operation
+from exactly_once_kusto.protocol.grouping import cut, take_group
 from exactly_once_kusto.protocol.identity import slice_id, transaction_id
 from exactly_once_kusto.protocol.ledger import Ledger
 from exactly_once_kusto.protocol.log_lane import WAKE as LOG_WAKE
@@ -168,7 +169,7 @@ class Coordinator:
         pieces = [
             (destination, chunk)
             for destination, parts in by_destination.items()
-            for chunk in _cut(parts, self.settings)
+            for chunk in cut(parts, self.settings)
         ]
         for index, (destination, chunk) in enumerate(pieces):
             identity = slice_id(self.door.lineage, job.checkpoint, moment.nonce, index)
@@ -227,26 +228,11 @@ class Coordinator:
             said = f"transaction {known.transaction.id} was begun before: looking for its rows"
             self.commit = Commit(known.transaction, self.settings, known)
             return [ev.Say("INFO", said), *self._route(self.commit.begin(), moment)]
-        group = self._group(due)
+        group = take_group(due, self.ledger, self.settings)
         self.commit = Commit(
             Transaction(transaction_id(self.name, moment.nonce), group), self.settings
         )
         return self._route(self.commit.begin(), moment)
-
-    def _group(self, due: list[Slice]) -> tuple[Slice, ...]:
-        """Take due slices of the first one's destination, up to the limits of one command."""
-        group: list[Slice] = []
-        raw_bytes = parts = 0
-        for piece in due:
-            if piece.destination != due[0].destination or self.ledger.transaction_of(piece.id):
-                continue
-            raw_bytes += piece.raw_bytes
-            parts += len(piece.parts)
-            too_large = raw_bytes > self.settings.group_bytes_max
-            if group and (too_large or parts > self.settings.group_parts_max):
-                break
-            group.append(piece)
-        return tuple(group)
 
     def _finish(self, moment: ev.Moment) -> list[ev.Action]:
         if self.finishing or self.parts or self.slices or not self._must_wait_for_all():
@@ -383,20 +369,3 @@ class Coordinator:
         )
         said: list[ev.Action] = [ev.Say("INFO", text), ev.Delete(transaction.parts)]
         return said + self._pump(moment) + self._release()
-
-
-def _cut(parts: list[Part], settings: Settings) -> list[list[Part]]:
-    """Cut the parts of one destination into slices that each fit into one command."""
-    chunks: list[list[Part]] = []
-    raw_bytes = 0
-    for part in parts:
-        full = chunks and (
-            raw_bytes + part.raw_bytes > settings.group_bytes_max
-            or len(chunks[-1]) >= settings.group_parts_max
-        )
-        if full or not chunks:
-            chunks.append([])
-            raw_bytes = 0
-        chunks[-1].append(part)
-        raw_bytes += part.raw_bytes
-    return chunks

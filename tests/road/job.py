@@ -14,7 +14,6 @@ from pyflink.table import StreamTableEnvironment
 
 from exactly_once_kusto.flink import register
 
-
 UNBOUNDED_ROWS = 200_000
 """More than any test waits for."""
 

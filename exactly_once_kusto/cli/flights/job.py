@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from pyflink.common import Configuration, Row
@@ -44,8 +45,8 @@ class Flight(TableFunction):  # type: ignore[misc]
 
 
 def _naive(row: tuple[Value, ...]) -> tuple[Value, ...]:
-    *rest, at = row
-    return (*rest, at.replace(tzinfo=None) if hasattr(at, "replace") else at)  # type: ignore[call-arg]
+    """A Flink TIMESTAMP has no zone: the time as UTC shows it."""
+    return tuple(v.replace(tzinfo=None) if isinstance(v, datetime) else v for v in row)
 
 
 def main() -> None:

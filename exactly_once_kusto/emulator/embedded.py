@@ -1,0 +1,158 @@
+"""The emulator in this process, on a thread of its own; `run` is the body of the command."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+
+from .faults import Faults
+from .server import Endpoints, PromptServer, Protocol, wait_until
+from .service import Service
+
+START_WAIT_S = 15.0
+STOP_WAIT_S = 15.0
+
+
+class KustoEmulator:
+    """An emulator in this process, on a thread of its own.
+
+    Between ``start`` and ``stop`` (or within ``with``) ``cluster`` answers Microsoft's SDK, and
+    everything acknowledged is on disk under ``data``.
+
+    Attributes:
+        cluster: ``http://127.0.0.1:PORT``.
+        staging: ``file://DATA/staging``, a directory that exists and that the emulator can read.
+        faults: what is to go wrong; see ``Faults``.
+    """
+
+    def __init__(
+        self, data: str | os.PathLike[str], databases: Sequence[str] = ("Demo",), port: int = 0
+    ) -> None:
+        if not databases:
+            raise ValueError("the emulator needs at least one database name")
+        self.data = Path(data).absolute()
+        self.databases = tuple(databases)
+        self.faults = Faults()
+        self._port = port
+        self._service: Service | None = None
+        self._server: PromptServer | None = None
+        self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def cluster(self) -> str:
+        """The address for a connection string."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def staging(self) -> str:
+        """A directory for staged blobs, as a URI."""
+        return (self.data / "staging").as_uri()
+
+    def start(self) -> KustoEmulator:
+        """Opens the data and serves; returns when requests are answered. Raises RuntimeError."""
+        (self.data / "staging").mkdir(parents=True, exist_ok=True)
+        self._service = Service(self.data, self.databases, self.faults)
+        try:
+            self._socket = _listen(self._port)
+            self._port = self._socket.getsockname()[1]
+            config = uvicorn.Config(
+                Endpoints(self._service).application(),
+                http=Protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=60,
+                timeout_graceful_shutdown=5,
+            )
+            self._server = PromptServer(config)
+            self._thread = threading.Thread(
+                target=self._server.run, args=([self._socket],), name="kusto-emulator", daemon=True
+            )
+            self._thread.start()
+            wait_until(lambda: self._server and self._server.started, START_WAIT_S, "no start")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stops serving, lets running operations end (bounded) and closes the data. Idempotent."""
+        if self._service is not None:
+            self._service.stop()
+        if self._server is not None and self._thread is not None:
+            self._server.end()
+            self._thread.join(STOP_WAIT_S)
+        if self._socket is not None:
+            self._socket.close()
+        if self._service is not None:
+            self._service.close()
+        self._service = self._server = self._thread = self._socket = None
+
+    def __enter__(self) -> KustoEmulator:
+        """Starts."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stops."""
+        self.stop()
+
+
+def run(
+    port: int = 0,
+    data: str | os.PathLike[str] = "kusto-emulator",
+    databases: Sequence[str] = ("Demo",),
+) -> int:
+    """Serves until SIGTERM or SIGINT; the exit code.
+
+    The first line on stdout is one JSON object ``{"cluster", "databases", "staging", "pid"}``,
+    written once requests are answered. Logs go to stderr.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    done = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: done.set())
+    with KustoEmulator(data, databases, port) as emulator:
+        line = {
+            "cluster": emulator.cluster,
+            "databases": list(emulator.databases),
+            "staging": emulator.staging,
+            "pid": os.getpid(),
+        }
+        print(json.dumps(line), flush=True)
+        # A wait without a limit would not let Python run the signal's handler everywhere.
+        while not done.wait(0.5):
+            pass
+    return 0
+
+
+def _listen(port: int) -> socket.socket:
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it every reply waits 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise RuntimeError(f"port {port} can't be had: {error.strerror}; choose another") from error
+    return listener
