@@ -1,6 +1,7 @@
 """Which Flink types a column may have, and what pyarrow sees of each.
 
-Rows cross to Python as Arrow, converted by flink-python (`ArrowUtils.toArrowSchema`, Flink 2.3):
+Rows cross to Python in Arrow's buffers (batches.py), in the types that Flink itself gives to Arrow
+(`ArrowUtils.toArrowSchema`, Flink 2.3):
 
     BOOLEAN                     bool
     TINYINT SMALLINT INT BIGINT int8 int16 int32 int64

@@ -6,7 +6,7 @@ are i64. JSON payloads are UTF-8 objects.
 
     task -> worker                                 worker -> task
     1 HELLO json                                   64 READY json
-    2 SCHEMA, 3 BATCH  Arrow IPC messages          -
+    3 BATCH  rows in Arrow's buffers (batches.py)   -
     4 PREPARE                                      65 PARTS list
     10 RESTORE i64 (-1: fresh), list               66 OPENED
     11 PART bytes                                  -
@@ -49,7 +49,6 @@ class Kind(IntEnum):
     """What a frame is."""
 
     HELLO = 1
-    SCHEMA = 2
     BATCH = 3
     PREPARE = 4
     RESTORE = 10

@@ -8,7 +8,7 @@ from exactly_once_kusto.errors import ConfigurationError
 
 
 def jar_path() -> Path:
-    """Return the shim's jar, for a cluster that has it in `lib/` (with flink-python's beside it).
+    """Return the shim's jar, for a cluster that has it in `lib/`. It needs nothing beside it.
 
     Raises:
         ConfigurationError: the package was not built; the message names the next step.

@@ -119,6 +119,10 @@ def _serve(channel: Channel) -> None:
     if kind is not Kind.HELLO:
         raise BadFrame(f"bad frame: the first was {kind.name}, not HELLO")
     hello = parse_hello(payload)
+    if hello.role != "check":
+        # Before the sink is loaded: rows may be on their way while Python imports. What is wrong
+        # with the sink reaches the task as an ERROR all the same.
+        _ready(channel, hello)
     check_types(hello.columns)
     sink = load_sink(hello.factory, hello.options)
     if hello.role == "check":
@@ -126,7 +130,6 @@ def _serve(channel: Channel) -> None:
         channel.send(Kind.CHECKED)
         channel.receive()  # until the task closes the pipe
         return
-    _ready(channel, hello)
     # Loaded by name: only the role that runs pays for its imports.
     loop = import_module(f"exactly_once_kusto.flink.{hello.role}_loop")
     getattr(loop, f"run_{hello.role}")(channel, hello, sink)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from exactly_once_kusto.errors import TargetUnavailableError
+from exactly_once_kusto.flink.batches import arrow_schema, read_batch
 from exactly_once_kusto.flink.frames import BadFrame, Channel, Hello, Kind, write_blobs
 from exactly_once_kusto.protocol.slices import encode_part
 
@@ -30,20 +29,13 @@ def run_writer(channel: Channel, hello: Hello, sink: Sink) -> None:
         sink.target(hello.columns).preflight()
     except TargetUnavailableError as error:
         log.warning("the target can't be checked now, rows are staged all the same: %s", error)
-    schema = pa.ipc.read_schema(pa.py_buffer(_expect(channel, Kind.SCHEMA)))
+    schema = arrow_schema(hello.columns)
     writer = sink.writer(hello.columns, schema)
     while True:
         kind, payload = channel.receive() or (None, b"")
         if kind is Kind.BATCH:
-            writer.write(pa.ipc.read_record_batch(pa.py_buffer(payload), schema))
+            writer.write(read_batch(payload, schema))
         elif kind is Kind.PREPARE:
             channel.send(Kind.PARTS, write_blobs([encode_part(part) for part in writer.seal()]))
         else:
             raise BadFrame(f"bad frame: a writer takes no {kind and kind.name}")
-
-
-def _expect(channel: Channel, expected: Kind) -> bytes:
-    kind, payload = channel.receive() or (None, b"")
-    if kind is not expected:
-        raise BadFrame(f"bad frame: {expected.name} was expected, {kind and kind.name} came")
-    return payload

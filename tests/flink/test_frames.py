@@ -16,7 +16,6 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "frames_v1.bin"
 BLOBS = [b"", b"\x00\xff", "Zürich".encode()]
 EXAMPLES: list[tuple[Kind, bytes]] = [
     (Kind.HELLO, frames.pack_json({"frames": 1, "role": "writer"})),
-    (Kind.SCHEMA, b"schema"),
     (Kind.BATCH, b"batch"),
     (Kind.PREPARE, b""),
     (Kind.RESTORE, frames.pack_restore(-1, [])),

@@ -15,7 +15,7 @@ from tests.flink.worker_process import (
     DEADLINE_S,
     WorkerUnderTest,
     await_true,
-    batch_frames,
+    batch_payload,
     environment,
     hello,
     is_gone,
@@ -37,9 +37,7 @@ def options(folder, **more):
 def start_writer(worker, folder, **more):
     worker.channel.send(Kind.HELLO, hello("writer", folder, options=options(folder, **more)))
     assert parse_json(worker.expect(Kind.READY))["pid"] == worker.process.pid
-    schema, batch = batch_frames(range(1000))
-    worker.channel.send(Kind.SCHEMA, schema)
-    worker.channel.send(Kind.BATCH, batch)
+    worker.channel.send(Kind.BATCH, batch_payload(range(1000)))
 
 
 def test_batches_become_one_part_and_nothing_becomes_none(worker, tmp_path):
@@ -144,11 +142,9 @@ time.sleep(600)
 
 @pytest.mark.parametrize("trouble", ["", "hang"])
 def test_a_worker_is_gone_two_seconds_after_its_parent_was_killed(tmp_path, trouble):
-    schema, batch = batch_frames(range(10))
     payloads = [
         (Kind.HELLO, hello("writer", tmp_path, options=options(tmp_path, trouble=trouble))),
-        (Kind.SCHEMA, schema),
-        (Kind.BATCH, batch),
+        (Kind.BATCH, batch_payload(range(10))),
     ]
     frames = [
         ((len(data) + 1).to_bytes(4, "big") + bytes([kind]) + data).hex() for kind, data in payloads

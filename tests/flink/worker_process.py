@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -42,10 +43,19 @@ def hello(role: str, folder: Path, **changes: object) -> bytes:
     return pack_json(body | changes)
 
 
-def batch_frames(ids: Iterable[int]) -> tuple[bytes, bytes]:
-    """Payloads of SCHEMA and BATCH."""
-    batch = pa.record_batch({"id": pa.array(ids, pa.int64())})
-    return batch.schema.serialize().to_pybytes(), batch.serialize().to_pybytes()
+def batch_payload(ids: Iterable[int]) -> bytes:
+    """The payload of a BATCH."""
+    return write_batch(pa.record_batch({"id": pa.array(ids, pa.int64())}))
+
+
+def write_batch(batch: pa.RecordBatch) -> bytes:
+    """What BatchEncoder.java makes of the same rows."""
+    buffers = []
+    for array in batch.columns:
+        fresh = pa.concat_arrays([array])
+        buffers += [b"" if b is None else b.to_pybytes() for b in fresh.buffers()]
+    head = struct.pack(f">{2 + len(buffers)}I", batch.num_rows, len(buffers), *map(len, buffers))
+    return b"".join(piece + bytes(-len(piece) % 8) for piece in [head, *buffers])
 
 
 def await_true(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
@@ -115,4 +125,12 @@ class WorkerUnderTest:
         return self.log.read_text()
 
 
-__all__ = ["HEAD", "WorkerUnderTest", "await_true", "batch_frames", "hello", "is_gone"]
+__all__ = [
+    "HEAD",
+    "WorkerUnderTest",
+    "await_true",
+    "batch_payload",
+    "hello",
+    "is_gone",
+    "write_batch",
+]

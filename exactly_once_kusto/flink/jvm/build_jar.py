@@ -35,7 +35,6 @@ FLINK_JARS = (
     "lib/flink-dist-*.jar",
     "lib/flink-table-api-java-uber-*.jar",
     "lib/flink-table-runtime-*.jar",
-    "opt/flink-python-*.jar",
 )
 DIGEST_ENTRY = "META-INF/sources.sha256"
 EPOCH = (1980, 1, 1, 0, 0, 0)

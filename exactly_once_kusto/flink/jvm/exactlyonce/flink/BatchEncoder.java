@@ -2,101 +2,71 @@ package exactlyonce.flink;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.WritableByteChannel;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
-import org.apache.flink.api.python.shaded.org.apache.arrow.memory.BufferAllocator;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.BaseFixedWidthVector;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.BaseVariableWidthVector;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.FieldVector;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.VectorSchemaRoot;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.VectorUnloader;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.ipc.WriteChannel;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.ipc.message.ArrowRecordBatch;
-import org.apache.flink.api.python.shaded.org.apache.arrow.vector.ipc.message.MessageSerializer;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.TimestampData;
-import org.apache.flink.table.runtime.arrow.ArrowUtils;
-import org.apache.flink.table.runtime.arrow.ArrowWriter;
+import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 
 /**
- * Rows to Arrow record batches, one column vector a column, with bounded memory.
+ * Rows to batches of Arrow's buffers, with bounded memory. Must match {@code batches.py}.
  *
  * <p>A batch is full at {@link #ROWS_MAX} rows or about {@link #BYTES_MAX} bytes, whichever comes
- * first; one row may go over. Rows are copied at once, so objects may be reused.
+ * first; one row may go over. Values are copied at once, so objects may be reused. Arrow's own
+ * library is not used: a job would load it anew, which takes longer than a million rows.
  */
-final class BatchEncoder implements AutoCloseable {
+final class BatchEncoder {
 
     static final int ROWS_MAX = 16_384;
-    static final int BYTES_MAX = 4 << 20;
+    static final int BYTES_MAX = 2 << 20;
 
     /** Beyond these (years 1677 and 2262) nanoseconds since the epoch don't fit 64 bits. */
     private static final long NANOS_MILLIS_MAX = Long.MAX_VALUE / 1_000_000 - 1;
 
+    private static final int ALIGNMENT = 8;
+
     private final RowType rowType;
-    private final BufferAllocator allocator;
-    private final VectorSchemaRoot root;
-    private final ArrowWriter<RowData> writer;
-    private final VectorUnloader unloader;
-    private final BaseVariableWidthVector[] texts;
-    private final int[] textBytes;
+    private final ColumnBuffer[] columns;
+    private final ColumnBuffer.Strings[] texts;
     private final int[] nanos;
+    private final int buffers;
     private final int rowsMax;
     private int rows;
-    private int frameBytes = 1 << 16;
 
     BatchEncoder(RowType rowType) {
         this.rowType = rowType;
-        allocator = ArrowUtils.getRootAllocator().newChildAllocator("sink", 0, Long.MAX_VALUE);
-        try {
-            root = VectorSchemaRoot.create(ArrowUtils.toArrowSchema(rowType), allocator);
-            writer = ArrowUtils.createRowDataArrowWriter(root, rowType);
-        } catch (RuntimeException e) {
-            allocator.close();
-            throw e;
-        }
-        unloader = new VectorUnloader(root);
-        List<BaseVariableWidthVector> found = new ArrayList<>();
         int rowBytes = 1;
-        for (FieldVector vector : root.getFieldVectors()) {
-            if (vector instanceof BaseVariableWidthVector) {
-                found.add((BaseVariableWidthVector) vector);
-                rowBytes += Integer.BYTES;
-            } else if (vector instanceof BaseFixedWidthVector) {
-                rowBytes += ((BaseFixedWidthVector) vector).getTypeWidth();
-            }
+        for (LogicalType type : rowType.getChildren()) {
+            rowBytes += ColumnBuffer.width(type);
         }
-        texts = found.toArray(new BaseVariableWidthVector[0]);
-        textBytes = new int[texts.length];
         rowsMax = Math.max(1, Math.min(ROWS_MAX, BYTES_MAX / rowBytes));
-        nanos = nanosecondColumns();
-    }
-
-    private int[] nanosecondColumns() {
-        List<Integer> found = new ArrayList<>();
-        for (int i = 0; i < rowType.getFieldCount(); i++) {
-            switch (rowType.getTypeAt(i).getTypeRoot()) {
-                case TIMESTAMP_WITHOUT_TIME_ZONE:
-                case TIMESTAMP_WITH_LOCAL_TIME_ZONE:
-                    if (LogicalTypeChecks.getPrecision(rowType.getTypeAt(i)) > 6) {
-                        found.add(i);
-                    }
-                    break;
-                default:
+        columns = new ColumnBuffer[rowType.getFieldCount()];
+        List<ColumnBuffer.Strings> strings = new ArrayList<>();
+        List<Integer> nanoseconds = new ArrayList<>();
+        for (int i = 0; i < columns.length; i++) {
+            columns[i] = ColumnBuffer.of(rowType.getTypeAt(i), rowsMax);
+            if (columns[i] instanceof ColumnBuffer.Strings) {
+                strings.add((ColumnBuffer.Strings) columns[i]);
+            } else if (hasNanoseconds(rowType.getTypeAt(i))) {
+                nanoseconds.add(i);
             }
         }
-        return found.stream().mapToInt(Integer::intValue).toArray();
+        texts = strings.toArray(new ColumnBuffer.Strings[0]);
+        nanos = nanoseconds.stream().mapToInt(Integer::intValue).toArray();
+        buffers = 2 * columns.length + texts.length;
     }
 
-    /** The payload of SCHEMA. */
-    byte[] schema() throws IOException {
-        FrameChannel out = new FrameChannel(1 << 12);
-        MessageSerializer.serialize(new WriteChannel(out), root.getSchema());
-        return Arrays.copyOfRange(out.bytes, Frames.HEAD_BYTES, out.end);
+    private static boolean hasNanoseconds(LogicalType type) {
+        switch (type.getTypeRoot()) {
+            case TIMESTAMP_WITHOUT_TIME_ZONE:
+            case TIMESTAMP_WITH_LOCAL_TIME_ZONE:
+                return LogicalTypeChecks.getPrecision(type) > 6;
+            default:
+                return false;
+        }
     }
 
     int rows() {
@@ -108,18 +78,17 @@ final class BatchEncoder implements AutoCloseable {
         for (int column : nanos) {
             checkNanos(row, column);
         }
-        writer.write(row);
+        for (int i = 0; i < columns.length; i++) {
+            columns[i].add(row, i, rows);
+        }
         rows++;
         return rows >= rowsMax || textBytes() >= BYTES_MAX;
     }
 
     private int textBytes() {
         int sum = 0;
-        for (int i = 0; i < texts.length; i++) {
-            // The offset after the last value; 0 while the last value is null.
-            int end = texts[i].getOffsetBuffer().getInt((long) rows * Integer.BYTES);
-            textBytes[i] = Math.max(textBytes[i], end);
-            sum += textBytes[i];
+        for (ColumnBuffer.Strings text : texts) {
+            sum += text.bytes();
         }
         return sum;
     }
@@ -141,60 +110,56 @@ final class BatchEncoder implements AutoCloseable {
         }
     }
 
-    /** Returns the batch as a whole BATCH frame and begins the next. */
-    byte[] take() throws IOException {
-        writer.finish();
-        FrameChannel out = new FrameChannel(frameBytes);
-        try (ArrowRecordBatch batch = unloader.getRecordBatch()) {
-            MessageSerializer.serialize(new WriteChannel(out), batch);
+    /** Returns the batch as a whole BATCH frame, in {@code spare} if that is large enough. */
+    Frames.Outgoing take(byte[] spare) throws IOException {
+        Sizes sizes = new Sizes(buffers);
+        for (ColumnBuffer column : columns) {
+            column.give(rows, sizes);
         }
-        frameBytes = out.end;
-        writer.reset();
+        int head = padded((2 + buffers) * Integer.BYTES);
+        long payload = head + sizes.sum;
+        if (payload > Frames.PAYLOAD_BYTES_MAX) {
+            throw new IOException("a batch of " + payload + " bytes (is one row that large?)");
+        }
+        int end = Frames.HEAD_BYTES + (int) payload;
+        byte[] frame = spare != null && spare.length >= end ? spare : new byte[end + end / 16];
+        Frames.writeHead(frame, Frames.BATCH, (int) payload);
+        ByteBuffer out = ByteBuffer.wrap(frame).position(Frames.HEAD_BYTES);
+        out.putInt(rows).putInt(buffers);
+        for (int length : sizes.lengths) {
+            out.putInt(length);
+        }
+        out.position(Frames.HEAD_BYTES + head);
+        for (ColumnBuffer column : columns) {
+            column.give(
+                    rows,
+                    (buffer, length) -> {
+                        int next = out.position() + padded(length);
+                        out.put(buffer, 0, length).position(next);
+                    });
+            column.clear();
+        }
         rows = 0;
-        Arrays.fill(textBytes, 0);
-        for (BaseVariableWidthVector text : texts) {
-            if (text.getDataBuffer().capacity() > 4L * BYTES_MAX) {
-                text.clear(); // or one huge value would be paid for in every later batch
-                text.allocateNew();
-            }
-        }
-        byte[] frame = out.end == out.bytes.length ? out.bytes : Arrays.copyOf(out.bytes, out.end);
-        Frames.writeHead(frame, Frames.BATCH, out.end - Frames.HEAD_BYTES);
-        return frame;
+        return new Frames.Outgoing(frame, end, frame.length <= 2 * BYTES_MAX);
     }
 
-    @Override
-    public void close() {
-        root.close();
-        allocator.close();
+    private static int padded(int length) {
+        return (length + ALIGNMENT - 1) & -ALIGNMENT;
     }
 
-    /** Collects what Arrow writes, behind the room for a frame's head. */
-    private static final class FrameChannel implements WritableByteChannel {
-        byte[] bytes;
-        int end = Frames.HEAD_BYTES;
+    private static final class Sizes implements ColumnBuffer.Taker {
+        final int[] lengths;
+        long sum;
+        private int next;
 
-        FrameChannel(int size) {
-            bytes = new byte[size];
+        Sizes(int buffers) {
+            lengths = new int[buffers];
         }
 
         @Override
-        public int write(ByteBuffer from) {
-            int length = from.remaining();
-            if (length > bytes.length - end) {
-                bytes = Arrays.copyOf(bytes, Math.max(end + length, 2 * bytes.length));
-            }
-            from.get(bytes, end, length);
-            end += length;
-            return length;
+        public void take(byte[] buffer, int length) {
+            lengths[next++] = length;
+            sum += (length + ALIGNMENT - 1L) & -ALIGNMENT;
         }
-
-        @Override
-        public boolean isOpen() {
-            return true;
-        }
-
-        @Override
-        public void close() {}
     }
 }

@@ -66,7 +66,6 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
         worker =
                 new WorkerProcess(
                         spec.python, hello, "coordinator", getMetricGroup(), this::failTask);
-        worker.await(Frames.READY);
         worker.send(Frames.RESTORE, Frames.restore(restoredCheckpoint, restored));
         worker.await(Frames.OPENED);
         restored = null;

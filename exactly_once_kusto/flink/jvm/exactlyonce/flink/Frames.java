@@ -19,7 +19,6 @@ final class Frames {
     static final int HEAD_BYTES = 5;
 
     static final byte HELLO = 1;
-    static final byte SCHEMA = 2;
     static final byte BATCH = 3;
     static final byte PREPARE = 4;
     static final byte RESTORE = 10;
@@ -47,6 +46,19 @@ final class Frames {
         Frame(byte kind, byte[] payload) {
             this.kind = kind;
             this.payload = payload;
+        }
+    }
+
+    /** A whole frame to be sent: the first {@code end} bytes. */
+    static final class Outgoing {
+        final byte[] bytes;
+        final int end;
+        final boolean reusable;
+
+        Outgoing(byte[] bytes, int end, boolean reusable) {
+            this.bytes = bytes;
+            this.end = end;
+            this.reusable = reusable;
         }
     }
 

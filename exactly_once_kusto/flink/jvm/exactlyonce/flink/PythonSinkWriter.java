@@ -37,31 +37,18 @@ final class PythonSinkWriter implements CommittingSinkWriter<RowData, byte[]> {
         String label = "writer " + (context.getTaskInfo().getIndexOfThisSubtask() + 1) + "/"
                 + context.getTaskInfo().getNumberOfParallelSubtasks();
         BatchEncoder encoder = new BatchEncoder(spec.rowType);
-        WorkerProcess worker = null;
         try {
-            worker =
+            WorkerProcess worker =
                     new WorkerProcess(
                             spec.python,
                             hello,
                             label,
                             context.metricGroup(),
                             cause -> failTask(mailbox, cause));
-            worker.await(Frames.READY);
-            worker.send(Frames.SCHEMA, encoder.schema());
             return new PythonSinkWriter(encoder, worker, context);
-        } catch (IOException | InterruptedException | RuntimeException e) {
-            if (worker != null) {
-                worker.close();
-            }
-            encoder.close();
-            if (e instanceof InterruptedException) {
-                Thread.currentThread().interrupt();
-                throw new IOException(label + ": cancelled while it was opened", e);
-            }
-            if (e instanceof IOException) {
-                throw (IOException) e;
-            }
-            throw (RuntimeException) e;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException(label + ": cancelled while it was opened", e);
         }
     }
 
@@ -91,10 +78,11 @@ final class PythonSinkWriter implements CommittingSinkWriter<RowData, byte[]> {
 
     private void sendBatch() throws IOException, InterruptedException {
         int rows = encoder.rows();
-        byte[] frame = encoder.take();
-        worker.sendWhole(frame);
+        Frames.Outgoing frame = encoder.take(worker.spareBuffer());
+        int bytes = frame.end;
+        worker.send(frame);
         sentRows.inc(rows);
-        sentBytes.inc(frame.length);
+        sentBytes.inc(bytes);
     }
 
     @Override
@@ -113,6 +101,5 @@ final class PythonSinkWriter implements CommittingSinkWriter<RowData, byte[]> {
     @Override
     public void close() {
         worker.close();
-        encoder.close();
     }
 }

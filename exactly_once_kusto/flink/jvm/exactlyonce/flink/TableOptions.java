@@ -5,7 +5,6 @@ import java.util.Map;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.ReadableConfig;
-import org.apache.flink.python.PythonOptions;
 import org.apache.flink.table.connector.sink.DynamicTableSink;
 import org.apache.flink.table.factories.DynamicTableFactory;
 import org.apache.flink.table.factories.FactoryUtil;
@@ -15,6 +14,11 @@ import org.apache.flink.table.types.logical.RowType;
 final class TableOptions {
 
     static final ConfigOption<String> PYTHON = text("python");
+
+    /** As flink-python's PythonOptions has them; it need not be on the class path. */
+    private static final ConfigOption<String> EXECUTABLE = text("python.executable");
+
+    private static final ConfigOption<String> CLIENT_EXECUTABLE = text("python.client.executable");
 
     private TableOptions() {}
 
@@ -53,7 +57,7 @@ final class TableOptions {
                 rowType,
                 python != null
                         ? python
-                        : config.getOptional(PythonOptions.PYTHON_EXECUTABLE).orElse(null),
-                config.getOptional(PythonOptions.PYTHON_CLIENT_EXECUTABLE).orElse(null));
+                        : config.getOptional(EXECUTABLE).orElse(null),
+                config.getOptional(CLIENT_EXECUTABLE).orElse(null));
     }
 }

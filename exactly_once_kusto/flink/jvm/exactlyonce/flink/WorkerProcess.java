@@ -33,7 +33,7 @@ final class WorkerProcess implements AutoCloseable {
     private static final int TICK_MS = 500;
     private static final int SILENCE_MS_MAX =
             Integer.getInteger("exactlyonce.heartbeat-timeout-ms", 30_000);
-    private static final int OUTBOX_FRAMES = 4;
+    private static final int OUTBOX_FRAMES = 8;
     private static final int REPLIES_MAX = 16;
     private static final int METRICS_MAX = 100;
 
@@ -42,7 +42,8 @@ final class WorkerProcess implements AutoCloseable {
     private final Consumer<WorkerException> onFailure;
     private final MetricGroup metrics;
     private final StderrRelay relay;
-    private final BlockingQueue<byte[]> outbox = new ArrayBlockingQueue<>(OUTBOX_FRAMES);
+    private final BlockingQueue<Frames.Outgoing> outbox = new ArrayBlockingQueue<>(OUTBOX_FRAMES);
+    private final BlockingQueue<byte[]> spare = new ArrayBlockingQueue<>(OUTBOX_FRAMES + 1);
     private final BlockingQueue<Frames.Frame> replies = new LinkedBlockingQueue<>(REPLIES_MAX);
     private final Map<String, Double> gauges = new ConcurrentHashMap<>();
     private final AtomicReference<WorkerException> failure = new AtomicReference<>();
@@ -101,11 +102,20 @@ final class WorkerProcess implements AutoCloseable {
 
     /** Hands a frame to the sender; waits while its queue is full. */
     void send(byte kind, byte[] payload) throws IOException, InterruptedException {
-        sendWhole(Frames.frame(kind, payload));
+        byte[] frame = Frames.frame(kind, payload);
+        send(new Frames.Outgoing(frame, frame.length, false));
     }
 
-    /** As {@link #send}, for a frame that has its head already. */
-    void sendWhole(byte[] frame) throws IOException, InterruptedException {
+    /**
+     * A buffer that an earlier frame has left, or null. A batch is large enough to be a burden for
+     * the garbage collector, so its buffer goes round.
+     */
+    byte[] spareBuffer() {
+        return spare.poll();
+    }
+
+    /** As {@link #send(byte, byte[])}, for a frame that has its head already. */
+    void send(Frames.Outgoing frame) throws IOException, InterruptedException {
         check();
         while (!outbox.offer(frame, 100, TimeUnit.MILLISECONDS)) {
             check();
@@ -172,6 +182,7 @@ final class WorkerProcess implements AutoCloseable {
 
     private void take(Frames.Frame frame) throws IOException, InterruptedException {
         switch (frame.kind) {
+            case Frames.READY: // nobody waits for it: frames may be sent before Python is up
             case Frames.HEARTBEAT:
                 break;
             case Frames.ERROR:
@@ -200,8 +211,11 @@ final class WorkerProcess implements AutoCloseable {
     private void write() {
         try (OutputStream out = process.getOutputStream()) {
             while (true) {
-                byte[] frame = outbox.take();
-                out.write(frame);
+                Frames.Outgoing frame = outbox.take();
+                out.write(frame.bytes, 0, frame.end);
+                if (frame.reusable) {
+                    spare.offer(frame.bytes); // one too many is left to the collector
+                }
                 if (outbox.isEmpty()) {
                     out.flush();
                 }
