@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,7 @@ def _row(sink: str, known: Known) -> dict[str, Any]:
     return {
         "id": transaction.id,
         "name": sink,
-        "table": transaction.destination,
+        "table": _table(transaction.destination),
         "lineage": known.lineage,
         "checkpoints": sorted({piece.checkpoint for piece in transaction.slices}),
         "state": _state(known),
@@ -74,6 +75,14 @@ def _row(sink: str, known: Known) -> dict[str, Any]:
         "intended_at": known.intended_at,
         "committed_at": None if known.committed is None else known.committed.time,
     }
+
+
+def _table(destination: str) -> str:
+    """The table that a Kusto destination names; other sinks' destinations as they are."""
+    try:
+        return str(json.loads(destination)["table"])
+    except (ValueError, KeyError, TypeError):
+        return destination
 
 
 def _state(known: Known) -> str:

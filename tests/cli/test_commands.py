@@ -1,0 +1,72 @@
+"""The command line, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from exactly_once_kusto.protocol.entries import Committed, Intent, encode_entry
+from exactly_once_kusto.protocol.slices import Part, Slice
+from exactly_once_kusto.storage.address import open_store
+from exactly_once_kusto.storage.log import Log
+
+COMMAND = [sys.executable, "-c", "from exactly_once_kusto.cli.main import main; main()"]
+N = "0" * 32
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def write_ledger(staging: str) -> None:
+    destination = json.dumps({"table": "Payments"})
+    piece = Slice("s", 7, destination, (Part("file:///p", 10, "e", 3, 30, destination),))
+    log = Log(open_store(staging), "payments")
+    log.append(1, encode_entry(Intent(N, 1.0, N, N, "t-1", 1, "direct", "local", None, (piece,))))
+    log.append(2, encode_entry(Committed(N, 2.0, N, "t-1", 3, ("x",))))
+    log.append(3, encode_entry(Intent(N, 3.0, N, N, "t-2", 1, "direct", "local", None, (piece,))))
+
+
+def test_transactions_are_one_json_object_a_line(tmp_path: Path) -> None:
+    write_ledger(tmp_path.as_uri())
+    done = run("transactions", "--staging", tmp_path.as_uri(), "--json")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first == {
+        "id": "t-1",
+        "name": "payments",
+        "table": "Payments",
+        "lineage": N,
+        "checkpoints": [7],
+        "state": "committed",
+        "mode": "direct",
+        "rows": 3,
+        "bytes": 10,
+        "parts": 1,
+        "attempts": 1,
+        "intended_at": 1.0,
+        "committed_at": 2.0,
+    }
+    assert (second["state"], second["committed_at"]) == ("intent", None)
+
+
+def test_transactions_as_text_are_counted(tmp_path: Path) -> None:
+    write_ledger(tmp_path.as_uri())
+    done = run("transactions", "--staging", tmp_path.as_uri(), "--name", "payments")
+    assert done.stdout.splitlines()[-1] == "2 transaction(s)"
+
+
+def test_a_token_in_an_address_is_refused_and_not_repeated() -> None:
+    done = run("transactions", "--staging", "file:///x?sig=verysecret")
+    assert done.returncode == 1
+    assert "a token" in done.stderr
+    assert "verysecret" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_jar_s_place_is_told() -> None:
+    done = run("jar", "--json")
+    assert json.loads(done.stdout)["jar"].endswith("exactly-once-kusto-flink.jar")
