@@ -78,7 +78,9 @@ class InstantTarget:
     def poll(self, transaction: Transaction, operation: str) -> OperationStatus:
         return Completed()
 
-    def look(self, transaction: Transaction, operations: Sequence[str], since: float) -> Sighting:
+    def look(
+        self, transaction: Transaction, operations: Sequence[str], since: float, until: float
+    ) -> Sighting:
         rows = self.rows.get(transaction.id)
         extents = () if rows is None else (Extent(transaction.id, rows, (transaction.id,)),)
         return Sighting(extents, busy=False)

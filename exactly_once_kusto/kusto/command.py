@@ -7,6 +7,7 @@ Pure. Sources: query/schema-entities/entity-names.md (names), query/scalar-data-
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -88,20 +89,25 @@ def show_extents(table: str, extents: Sequence[str]) -> str:
     return f".show table {quote_name(table)} extents ({listed}){_EXTENT_FIELDS}"
 
 
-def count_running_ingestions(since: float) -> str:
-    """Return the command that counts the principal's ingestions, started since, without an end.
+def count_running_ingestions(since: float, until: float = math.inf) -> str:
+    """Return the command that counts the principal's ingestions of that time without an end.
 
     The log has several records for one operation; any record of an end is its end.
     """
-    start = datetime.fromtimestamp(since, UTC).isoformat(timespec="milliseconds")
+    before = f"and StartedOn <= {_datetime(until)} " if math.isfinite(until) else ""
     return (
         ".show operations "
-        f"| where StartedOn >= datetime({start.removesuffix('+00:00')}Z) "
+        f"| where StartedOn >= {_datetime(since)} {before}"
         "and Operation contains 'Ingest' "
         "| summarize Ended = countif(State != 'InProgress' and State != 'Scheduled') "
         "by OperationId "
         "| where Ended == 0 | summarize Running = count()"
     )
+
+
+def _datetime(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return f"datetime({text.removesuffix('+00:00')}Z)"
 
 
 def show_policy(entity: str, name: str, policy: str) -> str:

@@ -31,6 +31,7 @@ def look(
     transaction: Transaction,
     operations: Sequence[str],
     since: float,
+    until: float,
 ) -> Sighting:
     """Find the extents that bear the transaction's tag or that its operations named.
 
@@ -44,7 +45,7 @@ def look(
     extents = _find(client, destination, transaction, operations)
     if holds_all(extents, transaction):
         return Sighting(extents, busy=False)
-    busy = is_busy(client, destination, since)
+    busy = is_busy(client, destination, since, until)
     # What ended between the two answers would look like 'nothing runs, nothing is there'.
     extents = _find(client, destination, transaction, operations)
     kept_s = None if extents else kept(client, destination)
@@ -57,12 +58,12 @@ def holds_all(extents: Sequence[Extent], transaction: Transaction) -> bool:
     return own and sum(extent.rows for extent in extents) == transaction.rows
 
 
-def is_busy(client: Client, destination: Destination, since: float) -> bool:
+def is_busy(client: Client, destination: Destination, since: float, until: float) -> bool:
     """Whether an ingestion of our principal, started since, has not ended.
 
     `since` is by our clock, operations are dated by the cluster's: hence some minutes more.
     """
-    text = command.count_running_ingestions(since - CLOCK_SKEW_S)
+    text = command.count_running_ingestions(since - CLOCK_SKEW_S, until + CLOCK_SKEW_S)
     rows = client.read(destination.database, text)
     return bool(rows) and int(rows[0]["Running"]) > 0
 

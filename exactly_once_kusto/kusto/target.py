@@ -6,6 +6,7 @@ changed since its slices were sealed.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -64,11 +65,17 @@ class KustoTarget:
         destination = parse_destination(transaction.destination)
         return ingest.poll(self._client(destination), destination, operation)
 
-    def look(self, transaction: Transaction, operations: Sequence[str], since: float) -> Sighting:
+    def look(
+        self,
+        transaction: Transaction,
+        operations: Sequence[str],
+        since: float,
+        until: float = math.inf,
+    ) -> Sighting:
         """Find the extents that bear the transaction's tag or that `operations` name."""
         destination = parse_destination(transaction.destination)
         client = self._client(destination)
-        return evidence.look(client, destination, transaction, operations, since)
+        return evidence.look(client, destination, transaction, operations, since, until)
 
     def delete(self, parts: Sequence[Part]) -> None:
         """Delete staged parts; those that are gone are fine."""

@@ -6,6 +6,7 @@ asked again whenever the log has moved: nothing is decided on an old reading.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -120,7 +121,8 @@ class Admission:
         if not self.unresolved:
             return [ev.Stop(refusal)]
         known = self.unresolved[0]
-        return [ev.Look(known.transaction, tuple(known.operations()), known.intended_at)]
+        since = known.intended_at
+        return [ev.Look(known.transaction, tuple(known.operations()), since, math.inf)]
 
     def _describe(self, known: Known, event: ev.Looked) -> str:
         extents, rows = event.sighting.extents, known.transaction.rows

@@ -46,6 +46,8 @@ from exactly_once_kusto.protocol.outcome import (
 from exactly_once_kusto.protocol.ports import Settings
 
 WAKE = "commit"
+OPERATIONS_MAX = 5
+"""Operations that a look names besides the tag: a transaction that is throttled has many."""
 
 Step = ev.Action | jobs.Job
 
@@ -77,6 +79,8 @@ class Commit:
     """Attempts that this process made: their permanent failure is news, not history."""
     blind: set[int] = field(default_factory=set)
     """Attempts that were closed by time alone: only evidence can say what became of them."""
+    never_ran: set[int] = field(default_factory=set)
+    """Attempts that provably never became a command: they can't have left rows or evidence."""
     missing: set[int] = field(default_factory=set)
     """Attempts whose operation had no record in this round."""
     failures: int = 0
@@ -122,10 +126,12 @@ class Commit:
                 return [jobs.Name(self.transaction, number, operation)]
             case Refused(message, permanent):
                 self.ended[number] = Failed(message, permanent)
+                self.never_ran.add(number)
                 self.message = message
                 return self._examine()
             case NotSent(message):
                 self.ended[number] = Failed(message, permanent=False)
+                self.never_ran.add(number)
                 return self.unreachable(message, moment)
             case Lost(message):
                 return self.unreachable(message, moment)
@@ -158,6 +164,8 @@ class Commit:
         verdict = judge(self.transaction.id, rows, sighting.extents, ledger.tagged_rows())
         if verdict is Verdict.ALL:
             return self._conclude(sighting)
+        if sighting.busy:
+            self._open_again()
         still_open = [a for a in self.attempts if a.number not in self.ended]
         if still_open:
             return self._close(still_open, sighting, moment)
@@ -205,27 +213,42 @@ class Commit:
             return [ev.Poll(self.transaction, attempt.operation)]
         self.phase = Phase.LOOKING
         assert self.known is not None
-        times = [a.time for a in self.attempts if a.number not in self.ended]
-        since = min(times, default=self.attempts[-1].time)
-        return [ev.Look(self.transaction, tuple(self.known.operations()), since)]
+        # What may still be running is one of the attempts that nothing but time has closed.
+        unsure = [a for a in self.attempts if a.number not in self.ended or a.number in self.blind]
+        since = min((a.time for a in unsure), default=self.attempts[-1].time)
+        until = max(map(self._settled_at, unsure), default=since)
+        operations = tuple(self.known.operations()[-OPERATIONS_MAX:])
+        return [ev.Look(self.transaction, operations, since, until)]
+
+    def _settled_at(self, attempt: Attempt) -> float:
+        """When an attempt of which nothing is known can't begin any more, and would be seen."""
+        return (attempt.expires_at or attempt.time) + self.settings.settle_s
+
+    def _open_again(self) -> None:
+        """Something that could be ours runs: what was closed by time alone is open after all."""
+        for number in self.blind:
+            del self.ended[number]
+        self.blind.clear()
 
     def _close(
         self, still_open: list[Attempt], sighting: Sighting, moment: ev.Moment
     ) -> list[Step]:
-        settled = max(a.expires_at or a.time for a in still_open) + self.settings.settle_s
+        settled = max(map(self._settled_at, still_open))
         if moment.now >= settled and not sighting.busy:
             for attempt in still_open:
                 self.ended[attempt.number] = Failed(self.message or "no trace of it", False)
                 self.blind.add(attempt.number)
             return self._examine()
-        left = max(settled - moment.now, self.settings.poll_first_s)
-        return self._pause(min(left, self.settings.poll_max_s))
+        left = settled - moment.now
+        rest = self.settings.poll_max_s
+        return self._pause(min(left, rest) if left > 0 else rest)
 
     def _none_found(self, sighting: Sighting, moment: ev.Moment) -> list[Step]:
         assert self.known is not None
         age_s = moment.now - self.known.intended_at
         done = any(isinstance(status, Completed | Skipped) for status in self.ended.values())
-        if (done or self.blind) and sighting.kept_s is not None and age_s >= sighting.kept_s:
+        ran = any(a.number not in self.never_ran for a in self.attempts)
+        if ran and sighting.kept_s is not None and age_s >= sighting.kept_s:
             return [ev.Stop(self._expired(age_s, sighting.kept_s))]
         if done:
             return [ev.Stop(self._suspect(Verdict.NONE, sighting))]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exactly_once_kusto.errors import ExactlyOnceError
+from exactly_once_kusto.errors import ExactlyOnceError, WorkerError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol import jobs
 from exactly_once_kusto.protocol.admission import Admission
@@ -57,6 +57,7 @@ class Coordinator:
     ready: bool = False
     target_known: bool = False
     checking: bool = False
+    """A preflight is under way, or waits for its back-off."""
     check_failures: int = 0
     input_ended: bool = False
     final_checkpoint: int | None = None
@@ -94,6 +95,10 @@ class Coordinator:
             case ev.Opened():
                 return self._open(event, moment)
             case ev.PartArrived(data):
+                if self.final_checkpoint is not None:
+                    raise WorkerError(
+                        "a part arrived after the final snapshot: nobody would seal it"
+                    )
                 self.parts.append(decode_part(data))
                 return []
             case ev.SnapshotAsked(checkpoint):
@@ -110,8 +115,10 @@ class Coordinator:
             case ev.Woken(key):
                 return self._woken(key, event, moment)
             case ev.Deleted(message):
-                return [] if message is None else [ev.Say("INFO", message)]
+                return [] if message is None else [ev.Say("WARNING", message)]
             case ev.PortBroke(error):
+                if self.door.unresolved:  # a look for a refusal's text: the refusal comes first
+                    return self.door.note(ev.TargetFailed(str(error)), moment)
                 return [ev.Stop(error)]
             case _:
                 return self._target_replied(event, moment)
@@ -143,6 +150,7 @@ class Coordinator:
             self.check_failures += 1
             said = [ev.Say("WARNING", f"the target can't be checked now: {event.error}")]
             if self.ready:
+                self.checking = True
                 return [*said, ev.Wake(CHECK_WAKE, delay), *self._release()]
         if not self.ready:
             return said + self.lane.add(jobs.Begin(), moment)
@@ -244,6 +252,7 @@ class Coordinator:
         if key == LOG_WAKE:
             return self.lane.handle(event, moment)
         if key == CHECK_WAKE:
+            self.checking = False
             return self._pump(moment)
         if key.startswith("wait-"):
             checkpoint = int(key.removeprefix("wait-"))
@@ -304,9 +313,11 @@ class Coordinator:
             case jobs.Intend(transaction, attempt, access):
                 if self._overtaken(job):
                     return None
+                # The first intent names the slices in full; a retry can't change them.
+                slices = transaction.slices if attempt == 1 else ()
                 return Intent(
                     nonce, now, run, self.door.lineage, transaction.id, attempt, self.settings.mode,
-                    access.principal, access.expires_at, transaction.slices,
+                    access.principal, access.expires_at, slices,
                 )  # fmt: skip
             case jobs.Name(transaction, attempt, operation):
                 known = self.ledger.transactions[transaction.id]

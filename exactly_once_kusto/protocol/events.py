@@ -260,6 +260,7 @@ class Look:
     transaction: Transaction
     operations: tuple[str, ...]
     since: float
+    until: float
 
 
 # ---- actions: the rest

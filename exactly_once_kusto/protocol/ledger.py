@@ -65,14 +65,19 @@ class Ledger:
         self._last_starts: dict[str, Start] = {}
         self._ended_runs: set[str] = set()
         self._accepted: dict[tuple[str, int | None, int], int] = {}
+        self._acceptance: RewindAccepted | None = None
+        """The last entry, if it accepts a rewind: without its `start` right behind it is void."""
 
     def apply(self, number: int, entry: Entry) -> None:
         """Fold the entry that stands under `number`; numbers come in order and without a gap."""
         if number != self.position + 1:
             raise ValueError(f"entry {number} can't follow entry {self.position}")
         self.position = number
+        acceptance, self._acceptance = self._acceptance, None
         match entry:
             case Start():
+                if acceptance is not None and acceptance.run == entry.run:
+                    self._accepted[_key(acceptance)] = number - 1
                 self.last_start = (number, entry)
                 self._first_starts.setdefault(entry.job, entry)
                 self._last_starts[entry.job] = entry
@@ -87,7 +92,7 @@ class Ledger:
                 if known is not None and known.committed is None:
                     known.committed = entry
             case RewindAccepted():
-                self._accepted[entry.lineage, entry.restored, entry.position] = number
+                self._acceptance = entry
 
     def first_start_of(self, job: str) -> Start | None:
         """Return the first start of a job under this name."""
@@ -101,9 +106,16 @@ class Ledger:
         """Whether the run that `start` began has ended cleanly."""
         return start.run in self._ended_runs
 
-    def accepted_at(self, lineage: str, restored: int | None, position: int) -> int:
-        """Return the entry that accepted the rewind to this state, 0 if there is none."""
-        return self._accepted.get((lineage, restored, position), 0)
+    def accepted_at(self, lineage: str, restored: int | None, position: int, run: str) -> int:
+        """Return the entry that accepted the rewind to this state, 0 if there is none.
+
+        One that has no `start` behind it counts for the `run` that appended it, as long as it is
+        the last entry.
+        """
+        key, last = (lineage, restored, position), self._acceptance
+        if last is not None and last.run == run and _key(last) == key:
+            return self.position
+        return self._accepted.get(key, 0)
 
     def transaction_of(self, slice_id: str) -> Known | None:
         """Return the transaction that an intent made a slice part of."""
@@ -139,3 +151,7 @@ class Ledger:
             else a
             for a in known.attempts
         ]
+
+
+def _key(entry: RewindAccepted) -> tuple[str, int | None, int]:
+    return entry.lineage, entry.restored, entry.position

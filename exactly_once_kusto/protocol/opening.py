@@ -108,7 +108,7 @@ def check_owner(newcomer: Newcomer, ledger: Ledger) -> ExactlyOnceError | None:
 
 def rewound(newcomer: Newcomer, ledger: Ledger, lineage: str) -> list[Known]:
     """Return the transactions that the restored state does not know of, oldest first."""
-    accepted = ledger.accepted_at(lineage, newcomer.restored, newcomer.position)
+    accepted = ledger.accepted_at(lineage, newcomer.restored, newcomer.position, newcomer.run)
     floor, held = max(newcomer.position, accepted), newcomer.held
     return [
         known

@@ -97,11 +97,13 @@ class Target(Protocol):
     def poll(self, transaction: Transaction, operation: str) -> OperationStatus:
         """Say how the operation stands."""
 
-    def look(self, transaction: Transaction, operations: Sequence[str], since: float) -> Sighting:
+    def look(
+        self, transaction: Transaction, operations: Sequence[str], since: float, until: float
+    ) -> Sighting:
         """Find the extents that bear the transaction's tag or that `operations` name.
 
-        `since` (seconds since the epoch) is when the first open attempt was intended: operations
-        of the principal that started earlier don't make the sighting busy.
+        The sighting is busy while an operation of the principal runs that started between `since`
+        and `until` (seconds since the epoch): one outside can't be one of the open attempts.
         """
 
     def delete(self, parts: Sequence[Part]) -> None:

@@ -23,8 +23,7 @@ def perform(action: PortAction, log: LedgerStore, target: Target) -> ev.Event:
         if isinstance(action, LogAction):
             return _on_log(action, log)
         if isinstance(action, ev.Delete):
-            target.delete(action.parts)
-            return ev.Deleted()
+            return _delete(action, target)
         return _on_target(action, target)
     except TransientError as error:
         return _unavailable(action, error)
@@ -50,8 +49,8 @@ def _on_target(action: TargetAction, target: Target) -> ev.Event:
             return ev.Submitted(target.submit(transaction, attempt))
         case ev.Poll(transaction, operation):
             return ev.Polled(target.poll(transaction, operation))
-        case ev.Look(transaction, operations, since):
-            return ev.Looked(target.look(transaction, operations, since))
+        case ev.Look(transaction, operations, since, until):
+            return ev.Looked(target.look(transaction, operations, since, until))
 
 
 def _check(target: Target) -> ev.Event:
@@ -64,9 +63,16 @@ def _check(target: Target) -> ev.Event:
     return ev.Checked(None)
 
 
+def _delete(action: ev.Delete, target: Target) -> ev.Event:
+    """Best effort: what is committed is committed, whatever becomes of its parts."""
+    try:
+        target.delete(action.parts)
+    except ExactlyOnceError as error:
+        return ev.Deleted(f"staged parts are left for the sweep: {error}")
+    return ev.Deleted()
+
+
 def _unavailable(action: PortAction, error: TransientError) -> ev.Event:
     if isinstance(action, LogAction):
         return ev.LogUnavailable(str(error))
-    if isinstance(action, ev.Delete):
-        return ev.Deleted(f"staged parts are left for the sweep: {error}")
     return ev.TargetFailed(str(error))

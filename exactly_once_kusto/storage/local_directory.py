@@ -58,6 +58,8 @@ class LocalDirectory:
             try:
                 upload.seal()
             except FileExistsError:
+                # It may be our own, linked by a call whose last sync failed: make it last.
+                self._sync(name)
                 return False
         return True
 
@@ -103,6 +105,13 @@ class LocalDirectory:
             return LocalUpload(path)
         except OSError as error:
             refuse("write", path, error)
+
+    def _sync(self, name: str) -> None:
+        folder = self._path(name).parent
+        try:
+            sync_directory(folder)
+        except OSError as error:
+            refuse("write", folder, error)
 
     def _path(self, name: str) -> Path:
         return self.root / check_name(name)

@@ -74,6 +74,7 @@ class Command:
 
     operation: str
     transaction: Transaction
+    started: float
     phase: str = "running"
     status: OperationStatus = field(default_factory=Running)
     extent: int | None = None
@@ -122,7 +123,7 @@ class MemoryTarget:
             return Refused("refused by the test", permanent=what == "refuse-for-good")
         if what == "not-sent":
             return NotSent("connection refused")
-        command = Command(f"op-{len(self.commands) + 1}", transaction)
+        command = Command(f"op-{len(self.commands) + 1}", transaction, self.clock())
         self.commands.append(command)
         return Lost("reply lost") if what == "lose-reply" else Accepted(command.operation)
 
@@ -132,7 +133,9 @@ class MemoryTarget:
         command = next((c for c in self.commands if c.operation == operation), None)
         return Missing() if command is None or not self.records_visible else command.status
 
-    def look(self, transaction: Transaction, operations: Sequence[str], since: float) -> Sighting:
+    def look(
+        self, transaction: Transaction, operations: Sequence[str], since: float, until: float
+    ) -> Sighting:
         """Return the extents with the transaction's tag or made by its operations."""
         self._reach()
         named = {c.extent for c in self.commands if c.operation in operations}
@@ -141,7 +144,9 @@ class MemoryTarget:
             for number, (rows, tags) in self.extents.items()
             if transaction.id in tags or number in named
         ]
-        busy = self.records_visible and any(c.phase != "ended" for c in self.commands)
+        busy = self.records_visible and any(
+            c.phase != "ended" and since <= c.started <= until for c in self.commands
+        )
         return Sighting(tuple(found), busy, self.kept_s)
 
     def delete(self, parts: Sequence[Part]) -> None:

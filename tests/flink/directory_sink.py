@@ -177,7 +177,9 @@ class DirectoryTarget:
         done = (self._home(transaction) / "operation").read_text() == operation
         return Completed() if done else Skipped()
 
-    def look(self, transaction: Transaction, operations: Sequence[str], since: float) -> Sighting:
+    def look(
+        self, transaction: Transaction, operations: Sequence[str], since: float, until: float
+    ) -> Sighting:
         home = self._home(transaction)
         if not home.exists():
             return Sighting((), busy=False)

@@ -9,15 +9,19 @@ import pytest
 from exactly_once_kusto.errors import (
     CommitRefusedError,
     EvidenceExpiredError,
+    StagingError,
     StorageUnavailableError,
     SuspectError,
     TargetError,
     TargetUnavailableError,
+    WorkerError,
 )
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.judging import Verdict, judge
-from exactly_once_kusto.protocol.outcome import Extent, Skipped
+from exactly_once_kusto.protocol.outcome import Extent, Failed, Skipped, Transaction
 from exactly_once_kusto.protocol.ports import Settings
+from exactly_once_kusto.protocol.slices import encode_part
+from exactly_once_kusto.testing.memory import Command, MemoryTarget
 
 from .stage import Stage, checkpoint, run_until, run_until_action
 
@@ -348,3 +352,122 @@ def test_a_ledger_that_stays_away_fails_the_task(stage: Stage) -> None:
 )
 def test_rows_are_judged_by_what_the_ledger_knows(rows, extents, verdict) -> None:
     assert judge("t", rows, extents, {"t": rows, "u": 5}) is verdict
+
+
+def test_an_attempt_closed_by_time_is_open_again_when_something_runs(stage: Stage) -> None:
+    """The settle time passed unseen, then the record appears: no second command beside it."""
+    stage.target.atomic = False
+    stage.target.records_visible = False
+    flink = stage.job("a")
+    flink.start()
+    stage.target.on_submit = lambda: "lose-reply"
+    checkpoint(flink, settle=False)
+    process = flink.process
+    process.run(lambda: process.coordinator.commit is not None and process.coordinator.commit.blind)
+    stage.target.records_visible = True
+    deadline = stage.world.now + 600
+    process.run(lambda: stage.world.now > deadline)
+    assert len(stage.target.commands) == 1, "a second request was sent beside the first"
+    flink.finish()
+    assert flink.verdict().ok
+
+
+def test_evidence_of_a_failed_operation_may_have_expired_too(stage: Stage) -> None:
+    """Its rows may be in, in part, and their tags gone: nothing found proves nothing."""
+    stage.target.kept_s = 3600.0
+    flink = stage.job("a")
+    flink.start()
+    checkpoint(flink, rows=4, settle=False)
+    run_until_action(flink, ev.Poll)
+    command = stage.target.commands[0]
+    stage.target.advance(command, share=0.5)
+    command.status = Failed("partially succeeded", permanent=False)
+    stage.target.drop_tags()
+    command.extent = None
+    stage.world.now += 4000.0
+    process = flink.restart()
+    process.run(lambda: not process.coordinator.slices)
+    assert isinstance(process.error, EvidenceExpiredError)
+
+
+def test_another_sink_s_later_ingests_do_not_hold_up_the_closing(stage: Stage) -> None:
+    flink = stage.job("a")
+    flink.start()
+    answers = iter(["lose-request"])
+    stage.target.on_submit = lambda: next(answers, "take")
+    checkpoint(flink, settle=False)
+    run_until_action(flink, ev.Look)
+    stage.world.now += 2 * Settings().settle_s
+    stranger = Transaction("other-sink", flink.process.todo[0].transaction.slices)
+    stage.target.commands.append(Command("op-other", stranger, stage.world.now, "running"))
+    process = flink.process
+    process.run(lambda: stage.kinds().count("intent") == 2)
+    assert process.error is None
+
+
+def test_looks_while_waiting_for_a_stranger_are_few(stage: Stage) -> None:
+    flink = stage.job("a")
+    flink.start()
+    stage.target.on_submit = lambda: "lose-request"
+    checkpoint(flink, settle=False)
+    run_until_action(flink, ev.Look)
+    stranger = Transaction("other-sink", flink.process.todo[0].transaction.slices)
+    stage.target.commands.append(Command("op-other", stranger, stage.world.now, "running"))
+    process, began = flink.process, stage.world.now
+    process.run(lambda: stage.world.now > began + 600)
+    assert process.calls < 800, f"{process.calls} port calls in ten minutes of waiting"
+
+
+def test_preflights_do_not_multiply_in_an_outage(stage: Stage) -> None:
+    stage.target.preflight_error = TargetUnavailableError("connection refused")
+    flink = stage.job("a")
+    flink.start()
+    process = flink.process
+    for _ in range(50):
+        checkpoint(flink, settle=False)
+        process.run(lambda: not process.todo)
+    assert len([key for _, key in process.wakes if key == "check"]) <= 1
+
+
+def test_a_delete_that_is_refused_does_not_stop_the_job(stage: Stage) -> None:
+    flink = stage.job("a")
+    flink.start()
+
+    def refuse(parts: object) -> None:
+        raise StagingError("can't delete: not permitted")
+
+    class Keeping(MemoryTarget):
+        delete = staticmethod(refuse)
+
+    flink.process.target = Keeping(
+        stage.staging,
+        clock=lambda: stage.world.now,
+        extents=stage.target.extents,
+        commands=stage.target.commands,
+    )
+    checkpoint(flink)
+    flink.finish()
+    assert flink.process.error is None
+    assert flink.verdict().ok
+    assert any("left for the sweep" in line for line in flink.process.said)
+
+
+def test_a_part_after_the_final_snapshot_is_loud(stage: Stage) -> None:
+    flink = stage.job("a")
+    flink.start()
+    flink.finish()
+    flink.process.send(ev.PartArrived(encode_part(stage.staging.seal(["late"]))))
+    assert isinstance(flink.process.error, WorkerError)
+
+
+def test_retries_do_not_write_the_slices_again(stage: Stage) -> None:
+    flink = stage.job("a")
+    flink.start()
+    answers = iter(["refuse"] * 3)
+    stage.target.on_submit = lambda: next(answers, "take")
+    checkpoint(flink)
+    flink.drain()
+    intents = [json.loads(e) for e in stage.log.entries if b'"kind":"intent"' in e]
+    assert [len(intent["slices"]) for intent in intents] == [1, 0, 0, 0]
+    flink.finish()
+    assert flink.verdict().ok

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from exactly_once_kusto.errors import RewindError
+from exactly_once_kusto.errors import RewindError, TargetError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.ports import Settings
 
@@ -211,3 +211,29 @@ def test_the_guard_is_asked_again_when_its_number_was_taken(stage: Stage) -> Non
     process.run(lambda: process.ready)
     assert isinstance(process.error, RewindError)
     assert stage.kinds()[-1] == "intent"
+
+
+def test_an_acceptance_without_its_start_accepts_nothing(stage: Stage) -> None:
+    """The allowed run died between the two entries; a careful one comes next."""
+    flink = stage.job("a")
+    flink.start()
+    old = checkpoint(flink)
+    checkpoint(flink)
+    allowed = stage.job("b", ALLOW).start(old, run=False)
+    allowed.run(lambda: stage.kinds()[-1] == "rewind-accepted")
+    careful = stage.job("c").start(old)
+    assert isinstance(careful.error, RewindError)
+
+
+def test_a_refusal_keeps_its_list_when_the_table_can_not_be_read(stage: Stage) -> None:
+    flink = stage.job("a")
+    flink.start()
+    old = checkpoint(flink)
+    checkpoint(flink, settle=False)
+    run_until_action(flink, ev.Submit)
+    process = stage.job("b").start(old, run=False)
+    process.run(lambda: any(isinstance(a, ev.Look) for a in process.todo))
+    process.todo.clear()
+    process.send(ev.PortBroke(TargetError("no such table")))
+    assert isinstance(process.error, RewindError)
+    assert "outcome unknown" in str(process.error)
