@@ -1,0 +1,103 @@
+"""Every value on the whole road: Flink, shim, worker, Parquet, Kusto, query."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exactly_once_kusto.cluster import FlinkCluster
+
+from .road import Road, differences, expected
+
+pytestmark = pytest.mark.flink
+
+ROWS = 12
+# column, Flink type, Kusto type, expression; a value in Kusto's normal form for each n
+COLUMNS: list[tuple[str, str, str, str, Any]] = [
+    ("n", "BIGINT", "long", "n", lambda n: n),
+    ("flag", "BOOLEAN", "bool", "MOD(n, 2) = 0", lambda n: n % 2 == 0),
+    ("tiny", "TINYINT", "int", "CAST(n - 128 AS TINYINT)", lambda n: n - 128),
+    ("small", "SMALLINT", "int", "CAST(n - 32768 AS SMALLINT)", lambda n: n - 32768),
+    ("whole", "INT", "int", "CAST(n - 2147483648 AS INT)", lambda n: n - 2147483648),
+    ("single", "FLOAT", "real", "CAST(n AS FLOAT) / 4", lambda n: n / 4),
+    ("twice", "DOUBLE", "real", "n / CAST(8 AS DOUBLE)", lambda n: n / 8),
+    (
+        "money",
+        "DECIMAL(34, 2)",
+        "decimal",
+        "CAST(n + 12345678901234567890123456789012.34 AS DECIMAL(34, 2))",
+        lambda n: Decimal("12345678901234567890123456789012.34") + n,
+    ),
+    ("fixed", "CHAR(3)", "string", "'abc'", lambda n: "abc"),
+    (
+        "text",
+        "STRING",
+        "string",
+        "CASE MOD(n, 4) WHEN 0 THEN 'Grüße ''\"\\ 漢字 🚕' WHEN 1 THEN '' "
+        "WHEN 2 THEN CONCAT('two', CHR(10), 'lines') ELSE CAST(NULL AS STRING) END",
+        lambda n: ["Grüße '\"\\ 漢字 🚕", "", "two\nlines", ""][n % 4],
+    ),
+    (
+        "day",
+        "DATE",
+        "datetime",
+        "DATE '1969-12-31'",
+        lambda n: datetime(1969, 12, 31, tzinfo=UTC),
+    ),
+    ("clock", "TIME(0)", "string", "TIME '23:59:58'", lambda n: "23:59:58"),
+    (
+        "booked",
+        "TIMESTAMP(6)",
+        "datetime",
+        "TIMESTAMPADD(SECOND, CAST(n AS INT), TIMESTAMP '1999-12-31 23:59:59.123456')",
+        lambda n: datetime(1999, 12, 31, 23, 59, 59, 123456, UTC) + timedelta(seconds=n),
+    ),
+    (
+        "instant",
+        "TIMESTAMP_LTZ(3)",
+        "datetime",
+        "TO_TIMESTAMP_LTZ(1700000000123 + n, 3)",
+        lambda n: datetime.fromtimestamp(1_700_000_000, UTC) + timedelta(milliseconds=123 + n),
+    ),
+    (
+        "maybe",
+        "INT",
+        "int",
+        "CASE WHEN MOD(n, 3) = 0 THEN CAST(NULL AS INT) ELSE CAST(n AS INT) END",
+        lambda n: None if n % 3 == 0 else n,
+    ),
+]
+
+
+def test_every_type_arrives_as_it_was_sent(road: Road, cluster: FlinkCluster) -> None:
+    road.create_table("Types", ", ".join(f"{c[0]}:{c[2]}" for c in COLUMNS))
+    road.table = "Types"
+    job = road.submit(
+        rows=ROWS,
+        rate=1000,
+        parallelism=1,
+        columns=", ".join(f"`{c[0]}` {c[1]}" for c in COLUMNS),
+        select=", ".join(c[3] for c in COLUMNS),
+    )
+    road.finished(job)
+    names = ", ".join(c[0] for c in COLUMNS)
+    seen = road.rows(f"Types | project {names}")
+    wanted = Counter(tuple(c[4](n) for c in COLUMNS) for n in range(ROWS))
+    assert sorted(seen, key=lambda row: row[0]) == sorted(wanted, key=lambda row: row[0])
+
+
+@pytest.mark.parametrize("parallelism", [1, 4])
+def test_a_datastream_of_typed_rows_on_a_cluster(
+    road: Road, cluster: FlinkCluster, parallelism: int
+) -> None:
+    job = cluster.run_python(
+        Path(__file__).with_name("attach_job.py"),
+        args=[road.kusto.cluster, road.kusto.staging, 5000, parallelism],
+    )
+    road.finished(job)
+    assert differences(road.rows(), expected(5000)) == {}
