@@ -30,8 +30,9 @@ COLUMNS: list[tuple[str, str, str, str, Any]] = [
         "money",
         "DECIMAL(34, 2)",
         "decimal",
-        "CAST(n + 12345678901234567890123456789012.34 AS DECIMAL(34, 2))",
-        lambda n: Decimal("12345678901234567890123456789012.34") + n,
+        "CAST(CONCAT('-', CAST(10 + n AS STRING), '345678901234567890123456789012.34') "
+        "AS DECIMAL(34, 2))",
+        lambda n: Decimal(f"-{10 + n}345678901234567890123456789012.34"),
     ),
     ("fixed", "CHAR(3)", "string", "'abc'", lambda n: "abc"),
     (
