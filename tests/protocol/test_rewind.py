@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from exactly_once_kusto.errors import RewindError, TargetError
@@ -237,3 +238,41 @@ def test_a_refusal_keeps_its_list_when_the_table_can_not_be_read(stage: Stage) -
     process.send(ev.PortBroke(TargetError("no such table")))
     assert isinstance(process.error, RewindError)
     assert "outcome unknown" in str(process.error)
+
+
+def test_an_intended_slice_is_not_regrouped_after_an_accepted_rewind(stage: Stage) -> None:
+    """Slices 1 and 2 are in one open intent; a state that only holds slice 1 is restored."""
+    stage.target.reachable = False
+    flink = stage.job("a", branch="a-")
+    flink.start()
+    first = checkpoint(flink, settle=False)
+    checkpoint(flink, settle=False)
+    stage.target.reachable = True
+    run_until_action(flink, ev.Submit)
+    intended = json.loads(stage.log.entries[-1])
+    assert len(intended["slices"]) == 2
+    again = stage.job("b", ALLOW, branch="b-")
+    again.checkpoint = first.number
+    assert again.start(first).error is None
+    checkpoint(again)
+    again.finish()
+    assert stage.target.commands[0].transaction.id == intended["transaction"]
+    assert len(stage.target.commands[0].transaction.slices) == 2
+    wanted = Counter(f"a-{n}" for n in range(6)) + Counter(f"b-{n}" for n in range(3, 6))
+    assert Counter(stage.target.rows()) == wanted
+
+
+def test_access_is_minted_before_the_intent_that_names_its_expiry(stage: Stage) -> None:
+    stage.target.access_lifetime_s = 300.0
+    flink = stage.job("a")
+    flink.start()
+    checkpoint(flink, settle=False)
+    run_until_action(flink, ev.Mint)
+    assert "intent" not in stage.kinds()
+    minted_at = stage.world.now
+    stage.world.now += 5.0
+    run_until_action(flink, ev.Append)
+    run_until_action(flink, ev.Submit)
+    intent = json.loads(stage.log.entries[-1])
+    assert intent["expires_at"] == minted_at + 5.0 + 300.0
+    assert intent["principal"] == "memory"
