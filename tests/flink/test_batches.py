@@ -36,7 +36,7 @@ VALUES = {
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[list[Column], pa.RecordBatch]:
     types = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=5))
-    rows = draw(st.integers(0, 20))
+    rows = draw(st.integers(0, 10))
     columns = [Column(f"c{i}", kind) for i, kind in enumerate(types)]
     arrays = [
         pa.array(

@@ -37,7 +37,8 @@ def received(column_type: str, value):
 
 @given(table=tables())
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rows_of_any_schema_are_in_the_table_as_they_came(kusto, table: Table):
     check_road(kusto, table)
