@@ -25,7 +25,7 @@ from exactly_once_kusto.protocol.outcome import (
     Submission,
     Transaction,
 )
-from exactly_once_kusto.protocol.ports import Column, LedgerStore, Settings, Writer
+from exactly_once_kusto.protocol.ports import Brake, Column, LedgerStore, Settings, Writer
 from exactly_once_kusto.protocol.slices import Part
 
 FACTORY = "benchmarks.staging_sink:from_options"
@@ -53,6 +53,9 @@ class StagingSink:
 
     def ledger(self) -> LedgerStore:
         return self.kusto.ledger()
+
+    def brake(self) -> Brake:
+        return self.kusto.brake()
 
     def target(self, columns: Sequence[Column]) -> InstantTarget:
         return InstantTarget()

@@ -1,7 +1,7 @@
 """The coordinator's driver in the worker: frames in, events; actions out, port calls and frames.
 
 One thread owns the state machine and takes events from one queue, so that it is never entered
-twice. Port calls run in three lanes of one thread each (log, target, deletions), so that a slow
+twice. Port calls run in three lanes of one thread each (log, target, tidying), so that a slow
 ingest holds up neither a checkpoint nor the ledger. It decides nothing: that is `protocol`.
 """
 
@@ -18,17 +18,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exactly_once_kusto.errors import WorkerError
+from exactly_once_kusto.flink.backlog_report import BacklogReport
 from exactly_once_kusto.flink.frames import (
     Channel,
     Hello,
     Kind,
+    pack_json,
     pack_number,
     parse_number,
     parse_restore,
 )
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.coordinator import Coordinator
-from exactly_once_kusto.protocol.ports import LedgerStore, Sink, Target
+from exactly_once_kusto.protocol.ports import Brake, LedgerStore, Sink, Target
 from exactly_once_kusto.protocol.steps import LogAction, PortAction, TargetAction, perform
 
 LOG = logging.getLogger("exactly_once_kusto.coordinator")
@@ -47,6 +49,7 @@ class Lane:
     inbox: Inbox
     log: LedgerStore
     target: Target
+    brake: Brake
     todo: queue.Queue[PortAction] = field(default_factory=queue.Queue)
 
     def start(self) -> None:
@@ -57,7 +60,7 @@ class Lane:
         while True:
             action = self.todo.get()
             try:
-                self.inbox.put(perform(action, self.log, self.target))
+                self.inbox.put(perform(action, self.log, self.target, self.brake))
             except BaseException as error:
                 self.inbox.put(error)
 
@@ -69,8 +72,8 @@ def run_coordinator(channel: Channel, hello: Hello, sink: Sink) -> None:
         ExactlyOnceError: the machine stopped; the caller sends it to Flink.
     """
     inbox: Inbox = queue.Queue(EVENTS_MAX)
-    log, target = sink.ledger(), sink.target(hello.columns)
-    lanes = {kind: Lane(kind, inbox, log, target) for kind in ("log", "target", "delete")}
+    log, target, brake = sink.ledger(), sink.target(hello.columns), sink.brake()
+    lanes = {kind: Lane(kind, inbox, log, target, brake) for kind in ("log", "target", "tidy")}
     for lane in lanes.values():
         lane.start()
     threading.Thread(target=_read, args=(channel, hello, inbox), name="frames", daemon=True).start()
@@ -80,8 +83,12 @@ def run_coordinator(channel: Channel, hello: Hello, sink: Sink) -> None:
 
 def _turn(machine: Coordinator, inbox: Inbox, lanes: dict[str, Lane], channel: Channel) -> None:
     wakes: list[tuple[float, int, str]] = []
+    report = BacklogReport()
     count = 0
     while True:
+        gauges = report.look(machine, time.time(), time.monotonic())
+        if gauges is not None:
+            channel.send(Kind.METRICS, pack_json(gauges))
         event = _next_event(inbox, wakes)
         if event is None:
             continue
@@ -130,7 +137,7 @@ def _act(action: ev.Action, lanes: dict[str, Lane], channel: Channel) -> None:
         case _ if isinstance(action, TargetAction):
             lanes["target"].todo.put(action)
         case _:
-            lanes["delete"].todo.put(action)
+            lanes["tidy"].todo.put(action)
 
 
 def _read(channel: Channel, hello: Hello, inbox: Inbox) -> None:
@@ -165,4 +172,6 @@ def _event(kind: int, payload: bytes, hello: Hello) -> ev.Event:
 def _opened(payload: bytes, hello: Hello) -> ev.Opened:
     checkpoint, states = parse_restore(payload)
     restored = None if checkpoint is None else ev.Restored(checkpoint, tuple(states))
-    return ev.Opened(hello.job, hello.operator, hello.host, hello.attempt, restored)
+    return ev.Opened(
+        hello.job, hello.operator, hello.host, hello.attempt, restored, batch=hello.batch
+    )

@@ -89,6 +89,10 @@ class Hello:
     parallelism: int
     attempt: int
     host: str
+    batch: bool = False
+    """No checkpoints come; everything is committed at the end of the input."""
+    checkpoint_timeout_s: float = 600.0
+    """How long a checkpoint may take before Flink gives it up."""
 
 
 def head(kind: int, payload_bytes: int) -> bytes:
@@ -216,6 +220,8 @@ def parse_hello(payload: bytes) -> Hello:
             parallelism=int(body["parallelism"]),
             attempt=int(body["attempt"]),
             host=body["host"],
+            batch=bool(body.get("batch", False)),
+            checkpoint_timeout_s=float(body.get("checkpoint_timeout_s", 600.0)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise BadFrame(f"bad frame: HELLO lacks a field: {error!r}") from error

@@ -23,7 +23,7 @@ def load_sink(factory: str, options: Mapping[str, str]) -> Sink:
     sink = load_factory(factory)(dict(options))
     missing = [
         part
-        for part in ("name", "settings", "check", "writer", "ledger", "target")
+        for part in ("name", "settings", "check", "writer", "ledger", "brake", "target")
         if not hasattr(sink, part)
     ]
     if missing:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
-from exactly_once_kusto.errors import TargetUnavailableError
+from exactly_once_kusto.errors import TransientError
 from exactly_once_kusto.flink.batches import arrow_schema, read_batch
 from exactly_once_kusto.flink.frames import BadFrame, Channel, Hello, Kind, write_blobs
 from exactly_once_kusto.protocol.slices import encode_part
 
 if TYPE_CHECKING:
-    from exactly_once_kusto.protocol.ports import Sink
+    from exactly_once_kusto.protocol.ports import Brake, Sink
 
 log = logging.getLogger(__name__)
+
+BRAKE_POLL_S = 0.5
+BRAKE_SHARE = 0.5
+"""Of a checkpoint's timeout: so long a braked writer waits at a barrier, so that none expires."""
 
 
 def run_writer(channel: Channel, hello: Hello, sink: Sink) -> None:
@@ -27,15 +32,35 @@ def run_writer(channel: Channel, hello: Hello, sink: Sink) -> None:
     """
     try:
         sink.target(hello.columns).preflight()
-    except TargetUnavailableError as error:
+    except TransientError as error:
         log.warning("the target can't be checked now, rows are staged all the same: %s", error)
     schema = arrow_schema(hello.columns)
-    writer = sink.writer(hello.columns, schema)
+    writer, brake = sink.writer(hello.columns, schema), sink.brake()
     while True:
         kind, payload = channel.receive() or (None, b"")
         if kind is Kind.BATCH:
             writer.write(read_batch(payload, schema))
         elif kind is Kind.PREPARE:
+            if not hello.batch:
+                wait_at_barrier(brake, hello.checkpoint_timeout_s * BRAKE_SHARE)
             channel.send(Kind.PARTS, write_blobs([encode_part(part) for part in writer.seal()]))
         else:
             raise BadFrame(f"bad frame: a writer takes no {kind and kind.name}")
+
+
+def wait_at_barrier(brake: Brake, wait_s: float) -> None:
+    """Wait while the brake is on, `wait_s` at most: back-pressure, not a checkpoint that expires.
+
+    So rows come in for a checkpoint's interval, then stand still for as long as that. The brake is
+    no part of the guarantee: where it can't be seen, the writer goes on.
+    """
+    start = time.monotonic()
+    try:
+        while brake.is_on():
+            left_s = wait_s - (time.monotonic() - start)
+            if left_s <= 0:
+                log.warning("held back for %.0f s; the target is still behind, so go on", wait_s)
+                return
+            time.sleep(min(BRAKE_POLL_S, left_s))
+    except TransientError as error:
+        log.warning("whether the writers are held back can't be seen: %s", error)

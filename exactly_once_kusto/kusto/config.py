@@ -29,7 +29,7 @@ class Option:
     """One option: its Python field, and what is told of it.
 
     `choices` are all values that the design knows; those that are not in `works` are refused by
-    name. A `fixed` option can only have its default in this version.
+    name.
     """
 
     field: str
@@ -39,7 +39,6 @@ class Option:
     default: Any = None
     choices: tuple[str, ...] = ()
     works: tuple[str, ...] = ()
-    fixed: bool = False
 
     @property
     def key(self) -> str:
@@ -114,30 +113,27 @@ OPTIONS = (
     Option(
         "hold_size",
         "size",
-        "Hold slices back until they are this large together.",
+        "Hold slices back until they have this many uncompressed bytes together, or are `hold-age` "
+        "old; needs `hold-age`.",
         default=0,
-        fixed=True,
     ),
     Option(
         "hold_age_s",
         "duration",
-        "Hold slices back at most so long.",
+        "Hold slices back so long, or until they are `hold-size` large where that is set.",
         default=0.0,
-        fixed=True,
     ),
     Option(
         "pending_slices_max",
         "count",
-        "How many slices may wait in Flink's state.",
+        "How many slices may wait in Flink's state; above that the writers are held back.",
         default=10_000,
-        fixed=True,
     ),
     Option(
         "pending_bytes_max",
         "size",
-        "How many uncompressed bytes may wait.",
+        "How many uncompressed bytes may wait in staging; above that the writers are held back.",
         default=1 << 40,
-        fixed=True,
     ),
     Option(
         "on_failure",
@@ -168,6 +164,20 @@ OPTIONS = (
         "size",
         "Uncompressed bytes after which a writer begins another part.",
         default=1 << 30,
+    ),
+    Option(
+        "staging_timeout_s",
+        "duration",
+        "How long a writer and the ledger try again while staging can't be reached, before the "
+        "task fails; checkpoints wait meanwhile.",
+        default=600.0,
+    ),
+    Option(
+        "heartbeat_timeout_s",
+        "duration",
+        "After so long without a sign of life a worker is killed and its task fails: `1 s` at "
+        "least.",
+        default=30.0,
     ),
     Option("python", "text", "The workers' Python, where it is not `python.executable`."),
 )
@@ -216,11 +226,18 @@ def check_field(option: Option, value: object) -> None:
         _check_choice(option, str(value))
     if option.kind in ("duration", "size", "count"):
         _check_number(option, value)
-    if option.fixed and value != option.default:
-        shown = _format(option.kind, option.default)
+
+
+def check_hold(size: int, age_s: float) -> None:
+    """Refuse to hold slices back for ever.
+
+    Raises:
+        OptionError: a size without an age.
+    """
+    if size and not age_s:
         raise OptionError(
-            f"option '{option.key}': {_format(option.kind, value)!r} {LATER}; leave it out (its "
-            f"default is {shown!r})"
+            "option 'hold-size': without 'hold-age' the last slices of a quiet stream would be "
+            "held back for ever; set 'hold-age' too, e.g. '1 min'"
         )
 
 
@@ -301,6 +318,10 @@ def _check_number(option: Option, value: object) -> None:
     if option.field == "part_size" and not 1 << 20 <= value <= 4 << 30:
         # Kusto takes 6 GB a blob at most (includes/cross-repo/ingestion-size-limit.md).
         raise _wrong(option, size_text(int(value)), "use '1 mb' to '4 gb'")
+    if option.field == "heartbeat_timeout_s" and value < 1:
+        raise _wrong(option, duration_text(value), "use '1 s' or more")
+    if option.field.startswith("pending_") and value < 1:
+        raise _wrong(option, value, "at least one slice has to wait for its commit")
 
 
 def _wrong(option: Option, value: object, step: str) -> OptionError:

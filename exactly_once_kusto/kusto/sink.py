@@ -11,6 +11,7 @@ from exactly_once_kusto.kusto.columns import plan_columns
 from exactly_once_kusto.protocol.identity import check_name
 from exactly_once_kusto.protocol.ports import Column, Settings
 from exactly_once_kusto.storage.address import check_address, open_store
+from exactly_once_kusto.storage.brake import StoredBrake
 from exactly_once_kusto.storage.log import Log
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class KustoSink:
     on_rewind: str = "refuse"
     settle_s: float = 60.0
     part_size: int = 1 << 30
+    staging_timeout_s: float = 600.0
+    heartbeat_timeout_s: float = 30.0
     python: str | None = None
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class KustoSink:
                 object.__setattr__(self, "staging", check_address(self.staging))
             config.check_field(option, getattr(self, option.field))
         check_name(self.name)
+        config.check_hold(self.hold_size, self.hold_age_s)
         config.check_cluster(self.cluster)
         object.__setattr__(self, "cluster", self.cluster.rstrip("/"))
         config.check_entity("database", self.database)
@@ -73,6 +77,11 @@ class KustoSink:
             on_rewind=self.on_rewind,
             commit_wait_s=self.commit_wait_s,
             settle_s=self.settle_s,
+            hold_bytes=self.hold_size,
+            hold_age_s=self.hold_age_s,
+            pending_slices_max=self.pending_slices_max,
+            pending_bytes_max=self.pending_bytes_max,
+            log_wait_s=self.staging_timeout_s,
         )
 
     def check(self, columns: Sequence[Column]) -> None:
@@ -103,6 +112,10 @@ class KustoSink:
     def ledger(self) -> Log:
         """Return the log under this sink's name."""
         return Log(open_store(self.staging), self.name)
+
+    def brake(self) -> StoredBrake:
+        """Return the sign by which the coordinator holds the writers back."""
+        return StoredBrake(open_store(self.staging), self.name)
 
     def target(self, columns: Sequence[Column]) -> KustoTarget:
         """Return the target, for the coordinator and for a writer's preflight."""

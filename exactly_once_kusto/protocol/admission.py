@@ -40,6 +40,16 @@ class Admission:
         """The id of this run."""
         return self._newcomer().run
 
+    @property
+    def job(self) -> str:
+        """Flink's id of the job."""
+        return self._newcomer().job
+
+    @property
+    def batch(self) -> bool:
+        """Whether this is a run of a batch, to which no checkpoints come."""
+        return self._newcomer().batch
+
     def arrive(self, event: ev.Opened, moment: ev.Moment) -> State | None:
         """Take what Flink gave back; return the restored state, if there is one.
 
@@ -65,6 +75,7 @@ class Admission:
             attempt=event.attempt,
             restored=None if restored is None else restored.checkpoint,
             state=state,
+            batch=event.batch,
         )
         return state
 

@@ -4,10 +4,12 @@
     PartArrived, SnapshotAsked ─▶ look for a later start ─▶ slices (ids minted here) ─▶ KeepState
     CheckpointCompleted ─▶ slices are due ─▶ group ─▶ Commit (commit.py) ─▶ Release
     InputEnded + last checkpoint ─▶ all in ─▶ append `end` ─▶ Release
+    in a batch: InputEnded ─▶ append `batch` with all slices ─▶ all in ─▶ append `end` ─▶ Release
 
-Three lanes, one action under way in each: the log (log_lane.py), the target, deletions. Committing
-goes on in the background while checkpoints are taken (FLIP-191 would do it on the task's thread;
-docs/architecture.md says why not). Whatever is in a snapshot is committed by this run or the next.
+Three lanes, one action under way in each: the log (log_lane.py), the target, and what is only
+tidied. Committing goes on in the background while checkpoints are taken (FLIP-191 would do it on
+the task's thread; docs/architecture.md says why not). Whatever is in a snapshot is committed by
+this run or the next.
 """
 
 from __future__ import annotations
@@ -18,16 +20,14 @@ from exactly_once_kusto.errors import ExactlyOnceError, WorkerError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol import jobs
 from exactly_once_kusto.protocol.admission import Admission
-from exactly_once_kusto.protocol.backoff import full_jitter
-from exactly_once_kusto.protocol.commit import WAKE as COMMIT_WAKE
-from exactly_once_kusto.protocol.commit import Commit, Step
-from exactly_once_kusto.protocol.entries import Committed, End, Entry, Intent, Operation
-from exactly_once_kusto.protocol.grouping import cut, take_group
-from exactly_once_kusto.protocol.identity import slice_id, transaction_id
+from exactly_once_kusto.protocol.backlog import Backlog, Waiting
+from exactly_once_kusto.protocol.commit import Commit
+from exactly_once_kusto.protocol.committing import Committing
+from exactly_once_kusto.protocol.entries import Batch, Committed, End, Entry, Intent, Operation
+from exactly_once_kusto.protocol.grouping import seal
 from exactly_once_kusto.protocol.ledger import Ledger
 from exactly_once_kusto.protocol.log_lane import WAKE as LOG_WAKE
 from exactly_once_kusto.protocol.log_lane import LogLane
-from exactly_once_kusto.protocol.outcome import Transaction
 from exactly_once_kusto.protocol.ports import Settings
 from exactly_once_kusto.protocol.slices import (
     Part,
@@ -37,7 +37,8 @@ from exactly_once_kusto.protocol.slices import (
     encode_state,
 )
 
-CHECK_WAKE = "check"
+BATCH = -1
+"""Where a checkpoint's number would stand, in a batch."""
 
 
 @dataclass(slots=True)
@@ -49,16 +50,7 @@ class Coordinator:
     settings: Settings
     ledger: Ledger = field(default_factory=Ledger)
     parts: list[Part] = field(default_factory=list)
-    slices: list[Slice] = field(default_factory=list)
-    """Sealed and not known to be committed, in the order of sealing."""
-    due_to: int = -1
-    """Slices of checkpoints up to this one may be committed."""
-    commit: Commit | None = None
     ready: bool = False
-    target_known: bool = False
-    checking: bool = False
-    """A preflight is under way, or waits for its back-off."""
-    check_failures: int = 0
     input_ended: bool = False
     final_checkpoint: int | None = None
     finishing: bool = False
@@ -68,11 +60,29 @@ class Coordinator:
     stopped: ExactlyOnceError | None = None
     door: Admission = field(init=False)
     lane: LogLane = field(init=False)
+    backlog: Backlog = field(init=False)
+    committing: Committing = field(init=False)
 
     def __post_init__(self) -> None:
         on_rewind = self.settings.on_rewind
         self.door = Admission(self.name, self.ledger_address, on_rewind, self.ledger)
-        self.lane = LogLane(self.name, self.ledger, self)
+        self.lane = LogLane(self.name, self.ledger, self, self.settings.log_wait_s)
+        self.backlog = Backlog(self.settings)
+        self.committing = Committing(self.name, self.settings, self.ledger, self.backlog, self.lane)
+
+    @property
+    def commit(self) -> Commit | None:
+        """The transaction that is on its way in."""
+        return self.committing.commit
+
+    @property
+    def slices(self) -> list[Slice]:
+        """The slices that wait: sealed, and not known to be committed."""
+        return self.backlog.slices
+
+    def waiting_at(self, now: float) -> Waiting:
+        """Return how much waits, for metrics and the log."""
+        return self.backlog.measure(now)
 
     def handle(self, event: ev.Event, moment: ev.Moment) -> list[ev.Action]:
         """Take one event, return what is to be done. After a `Stop` nothing is done any more."""
@@ -95,10 +105,8 @@ class Coordinator:
             case ev.Opened():
                 return self._open(event, moment)
             case ev.PartArrived(data):
-                if self.final_checkpoint is not None:
-                    raise WorkerError(
-                        "a part arrived after the final snapshot: nobody would seal it"
-                    )
+                if self.final_checkpoint is not None or (self.input_ended and self.door.batch):
+                    raise WorkerError("a part arrived after the last seal: nobody would commit it")
                 self.parts.append(decode_part(data))
                 return []
             case ev.SnapshotAsked(checkpoint):
@@ -109,13 +117,15 @@ class Coordinator:
                 return []
             case ev.InputEnded():
                 self.input_ended = True
-                return []
+                return self._list_batch(moment) if self.door.batch else []
             case ev.LogRead() | ev.Appended() | ev.NumberTaken() | ev.LogUnavailable():
                 return self.lane.handle(event, moment)
             case ev.Woken(key):
                 return self._woken(key, event, moment)
             case ev.Deleted(message):
                 return [] if message is None else [ev.Say("WARNING", message)]
+            case ev.BrakeSet(message):
+                return [] if message is None else self.backlog.brake_failed(message)
             case ev.PortBroke(error):
                 if self.door.unresolved:  # a look for a refusal's text: the refusal comes first
                     return self.door.note(ev.TargetFailed(str(error)), moment)
@@ -128,39 +138,16 @@ class Coordinator:
     def _open(self, event: ev.Opened, moment: ev.Moment) -> list[ev.Action]:
         state = self.door.arrive(event, moment)
         if state is not None and event.restored is not None:
-            self.slices = list(state.slices)
-            self.due_to = event.restored.checkpoint
+            self.backlog.add(state.slices)
+            self.backlog.due_to = event.restored.checkpoint
         return self.lane.add(jobs.Survey(), moment)
-
-    def _checked(self, event: ev.Checked, moment: ev.Moment) -> list[ev.Action]:
-        self.checking = False
-        if event.error is not None and event.known:
-            return [ev.Stop(event.error)]
-        self.target_known = event.error is None
-        if self.target_known:
-            self.check_failures = 0
-        said: list[ev.Action] = []
-        if event.error is not None:
-            delay = full_jitter(
-                self.check_failures,
-                self.settings.backoff_first_s,
-                self.settings.backoff_max_s,
-                moment.jitter,
-            )
-            self.check_failures += 1
-            said = [ev.Say("WARNING", f"the target can't be checked now: {event.error}")]
-            if self.ready:
-                self.checking = True
-                return [*said, ev.Wake(CHECK_WAKE, delay), *self._release()]
-        if not self.ready:
-            return said + self.lane.add(jobs.Begin(), moment)
-        return said + self._pump(moment)
 
     def _begun(self, moment: ev.Moment) -> list[ev.Action]:
         self.ready = True
-        self.slices = [s for s in self.slices if not self.ledger.is_committed(s.id)]
+        done = (piece.id for piece in self.slices if self.ledger.is_committed(piece.id))
+        self.backlog.forget(frozenset(done))
         said = self.door.greeting(len(self.slices), self.lane.own_start)
-        return [*said, ev.Ready(), *self._pump(moment)]
+        return [*said, ev.Ready(), *self.backlog.brake(), *self._pump(moment)]
 
     # ---- checkpoints
 
@@ -171,28 +158,38 @@ class Coordinator:
         return self.lane.add(jobs.Seal(checkpoint, parts), moment)
 
     def _sealed(self, job: jobs.Seal, moment: ev.Moment) -> list[ev.Action]:
-        by_destination: dict[str, list[Part]] = {}
-        for part in job.parts:
-            by_destination.setdefault(part.destination, []).append(part)
-        pieces = [
-            (destination, chunk)
-            for destination, parts in by_destination.items()
-            for chunk in cut(parts, self.settings)
-        ]
-        for index, (destination, chunk) in enumerate(pieces):
-            identity = slice_id(self.door.lineage, job.checkpoint, moment.nonce, index)
-            self.slices.append(Slice(identity, job.checkpoint, destination, tuple(chunk)))
+        lineage = self.door.lineage
+        self.backlog.add(seal(job.parts, job.checkpoint, lineage, self.settings, moment))
         state = State(
             self.name,
             self.ledger_address,
-            self.door.lineage,
+            lineage,
             self.ledger.position,
             tuple(self.slices),
         )
-        return [ev.KeepState(job.checkpoint, encode_state(state))]
+        data = encode_state(state)
+        self.backlog.state_bytes = len(data)
+        return [ev.KeepState(job.checkpoint, data), *self.backlog.brake()]
+
+    def _list_batch(self, moment: ev.Moment) -> list[ev.Action]:
+        parts, self.parts = tuple(self.parts), []
+        return self.lane.add(jobs.ListBatch(parts), moment)
+
+    def _listed(self, job: jobs.ListBatch, moment: ev.Moment) -> list[ev.Action]:
+        """Commit what the job's first run has listed; parts of a repetition are not needed."""
+        listed = self.ledger.batches[self.door.job].slices
+        self.backlog.add(piece for piece in listed if not self.ledger.is_committed(piece.id))
+        held = {part.address for piece in listed for part in piece.parts}
+        surplus = tuple(part for part in job.parts if part.address not in held)
+        said: list[ev.Action] = []
+        if surplus:
+            text = f"a repetition of this batch: {len(surplus)} part(s) of it are not needed"
+            said = [ev.Say("INFO", text), ev.Delete(surplus)]
+        self.final_checkpoint = BATCH
+        return said + self._completed(BATCH, moment)
 
     def _completed(self, checkpoint: int, moment: ev.Moment) -> list[ev.Action]:
-        self.due_to = max(self.due_to, checkpoint)
+        self.backlog.due_to = max(self.backlog.due_to, checkpoint)
         self.waiting.append(checkpoint)
         actions = self._pump(moment)
         released = self._release()
@@ -202,16 +199,15 @@ class Coordinator:
 
     def _must_wait_for_all(self) -> bool:
         """After the final checkpoint the task may not end before everything is in."""
-        return self.final_checkpoint is not None and self.due_to >= self.final_checkpoint
+        final = self.final_checkpoint
+        return final is not None and self.backlog.due_to >= final
 
     def _release(self) -> list[ev.Action]:
         """Let Flink go on where nothing is left to wait for, or where waiting is no use."""
         if self._must_wait_for_all():
             return self._release_all() if self.finished else []
-        failing = (self.commit is not None and self.commit.failing) or self.check_failures > 0
-        done = [
-            c for c in self.waiting if failing or not any(s.checkpoint <= c for s in self.slices)
-        ]
+        no_use = self.committing.failing or self.committing.holding
+        done = [c for c in self.waiting if no_use or not self.backlog.holds(c)]
         self.waiting = [c for c in self.waiting if c not in done]
         return [ev.Release(c) for c in done]
 
@@ -223,24 +219,13 @@ class Coordinator:
 
     def _pump(self, moment: ev.Moment) -> list[ev.Action]:
         """Begin what can begin: one transaction at a time; the end when all is in."""
-        if not self.ready or self.commit is not None or self.checking:
+        if not self.ready or self.committing.busy:
             return []
-        due = [s for s in self.slices if s.checkpoint <= self.due_to]
+        due = self.backlog.due()
         if not due:
             return self._finish(moment)
-        if not self.target_known:
-            self.checking = True
-            return [ev.CheckTarget()]
-        known = self.ledger.transaction_of(due[0].id)
-        if known is not None:
-            said = f"transaction {known.transaction.id} was begun before: looking for its rows"
-            self.commit = Commit(known.transaction, self.settings, known)
-            return [ev.Say("INFO", said), *self._route(self.commit.begin(), moment)]
-        group = take_group(due, self.ledger, self.settings)
-        self.commit = Commit(
-            Transaction(transaction_id(self.name, moment.nonce), group), self.settings
-        )
-        return self._route(self.commit.begin(), moment)
+        hold = not (self.input_ended or self.backlog.brake_on)
+        return self.committing.begin(due, moment, hold=hold)
 
     def _finish(self, moment: ev.Moment) -> list[ev.Action]:
         if self.finishing or self.parts or self.slices or not self._must_wait_for_all():
@@ -251,54 +236,29 @@ class Coordinator:
     def _woken(self, key: str, event: ev.Woken, moment: ev.Moment) -> list[ev.Action]:
         if key == LOG_WAKE:
             return self.lane.handle(event, moment)
-        if key == CHECK_WAKE:
-            self.checking = False
-            return self._pump(moment)
         if key.startswith("wait-"):
             checkpoint = int(key.removeprefix("wait-"))
             if checkpoint not in self.waiting or self._must_wait_for_all():
                 return []
             self.waiting.remove(checkpoint)
             return [ev.Release(checkpoint)]
-        if self.commit is None:
-            return []
-        minting = key == f"{COMMIT_WAKE}-mint"
-        steps = self.commit.mint_again() if minting else self.commit.resume()
-        return self._route(steps, moment)
+        return self._go_on(self.committing.woken(key, moment), moment)
 
     def _target_replied(self, event: ev.Event, moment: ev.Moment) -> list[ev.Action]:
         if self.door.unresolved and isinstance(event, ev.Looked | ev.TargetFailed):
             return self.door.note(event, moment)
         if isinstance(event, ev.Checked):
-            return self._checked(event, moment)
-        commit = self.commit
-        if commit is None:
-            raise ValueError(f"{event!r} answers nothing")
-        match event:
-            case ev.Minted():
-                steps = commit.minted(event)
-            case ev.Submitted(submission):
-                steps = commit.submitted(submission, moment)
-            case ev.Polled(status):
-                steps = commit.polled(status, moment)
-            case ev.Looked(sighting):
-                steps = commit.looked(sighting, self.ledger, moment)
-            case ev.TargetFailed(message):
-                steps = commit.unreachable(message, moment)
-            case _:
-                raise ValueError(f"{event!r} is no reply of the target")
-        return self._route(steps, moment) + self._release()
+            actions = self.committing.checked(event, moment, ready=self.ready)
+            if not self.ready and not _stops(actions):
+                actions += self.lane.add(jobs.Begin(), moment)
+            return self._go_on(actions, moment)
+        return self._go_on(self.committing.replied(event, moment), moment)
 
-    def _route(self, steps: list[Step], moment: ev.Moment) -> list[ev.Action]:
-        """Send jobs to the log's lane; everything else is for the driver."""
-        actions: list[ev.Action] = []
-        for step in steps:
-            if isinstance(step, jobs.Intend | jobs.Name | jobs.Conclude):
-                actions += self.lane.add(step, moment)
-            else:
-                assert not isinstance(step, jobs.Job)
-                actions.append(step)
-        return actions
+    def _go_on(self, actions: list[ev.Action], moment: ev.Moment) -> list[ev.Action]:
+        """Begin and release what can be, now that something has changed."""
+        if _stops(actions):
+            return actions
+        return actions + self._pump(moment) + self._release()
 
     # ---- what the log's lane asks
 
@@ -310,8 +270,14 @@ class Coordinator:
                 return None
             case jobs.Begin():
                 return None if self.lane.own_start is not None else self.door.decide(moment)
+            case jobs.ListBatch(parts):
+                if self.door.job in self.ledger.batches:
+                    return None
+                lineage = self.door.lineage
+                slices = tuple(seal(parts, BATCH, lineage, self.settings, moment))
+                return Batch(nonce, now, run, lineage, self.door.job, slices)
             case jobs.Intend(transaction, attempt, access):
-                if self._overtaken(job):
+                if self.ledger.overtakes(transaction, attempt):
                     return None
                 # The first intent names the slices in full; a retry can't change them.
                 slices = transaction.slices if attempt == 1 else ()
@@ -334,49 +300,24 @@ class Coordinator:
                 assert start is not None
                 return None if self.ledger.ended(start[1]) else End(nonce, now, run)
 
-    def _overtaken(self, job: jobs.Intend) -> bool:
-        """Whether the intent stands, or the log has moved on so that it must not be made."""
-        known = self.ledger.transactions.get(job.transaction.id)
-        if known is not None:
-            return known.committed is not None or len(known.attempts) >= job.attempt
-        return any(self.ledger.transaction_of(piece.id) for piece in job.transaction.slices)
-
     def settled(self, job: jobs.Job, moment: ev.Moment) -> list[ev.Action]:
         """Go on where a job's entry stands."""
         match job:
             case jobs.Survey():
-                self.checking = True
+                self.committing.checking = True
                 return self.door.survey(moment)
             case jobs.Begin():
                 return self._begun(moment)
             case jobs.Seal():
                 return self._sealed(job, moment)
-            case jobs.Intend():
-                return self._intended(job, moment)
-            case jobs.Name():
-                assert self.commit is not None
-                return self._route(self.commit.named(), moment)
-            case jobs.Conclude(transaction, rows, _):
-                return self._committed(transaction, rows, moment)
+            case jobs.ListBatch():
+                return self._listed(job, moment)
             case jobs.Finish():
                 self.finished = True
                 return self._release_all()
+            case _:
+                return self._go_on(self.committing.settled(job, moment), moment)
 
-    def _intended(self, job: jobs.Intend, moment: ev.Moment) -> list[ev.Action]:
-        assert self.commit is not None
-        known = self.ledger.transactions.get(job.transaction.id)
-        if known is None or known.committed is not None or len(known.attempts) != job.attempt:
-            self.commit = None
-            return self._pump(moment)
-        return self._route(self.commit.intended(known), moment)
 
-    def _committed(self, transaction: Transaction, rows: int, moment: ev.Moment) -> list[ev.Action]:
-        gone = {piece.id for piece in transaction.slices}
-        self.slices = [piece for piece in self.slices if piece.id not in gone]
-        self.commit = None
-        text = (
-            f"transaction {transaction.id} committed: {rows} rows of checkpoints "
-            f"{', '.join(str(s.checkpoint) for s in transaction.slices[:20])}"
-        )
-        said: list[ev.Action] = [ev.Say("INFO", text), ev.Delete(transaction.parts)]
-        return said + self._pump(moment) + self._release()
+def _stops(actions: list[ev.Action]) -> bool:
+    return any(isinstance(action, ev.Stop) for action in actions)

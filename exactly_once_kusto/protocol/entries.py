@@ -96,7 +96,19 @@ class RewindAccepted:
     position: int
 
 
-Entry = Start | End | Intent | Operation | Committed | RewindAccepted
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All slices of a batch job, before the first of them is tried: a rerun commits these."""
+
+    nonce: str
+    time: float
+    run: str
+    lineage: str
+    job: str
+    slices: tuple[Slice, ...]
+
+
+Entry = Start | End | Intent | Operation | Committed | RewindAccepted | Batch
 
 KINDS: dict[str, type[Entry]] = {
     "start": Start,
@@ -105,6 +117,7 @@ KINDS: dict[str, type[Entry]] = {
     "operation": Operation,
     "committed": Committed,
     "rewind-accepted": RewindAccepted,
+    "batch": Batch,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

@@ -2,7 +2,7 @@
 
 Rule: an action is performed by a driver with exactly one port call (or none), and answered by
 exactly one event. The machine never has two actions of one lane under way: one for the log, one
-for the target, one for deletions.
+for the target, one for what is only tidied (deletions, the brake).
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Opened:
     host: str
     attempt: int
     restored: Restored | None
+    batch: bool = False
+    """No checkpoints come: everything is committed when the input has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class CheckpointAborted:
 
 @dataclass(frozen=True, slots=True)
 class InputEnded:
-    """No part comes after this one; the final checkpoint is still to come."""
+    """No part comes after this one; in streaming the final checkpoint is still to come."""
 
 
 # ---- events: replies
@@ -167,6 +169,13 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True)
+class BrakeSet:
+    """The sign for the writers is as it was asked for, or not (`message`)."""
+
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PortBroke:
     """A port raised an error of ours that no second try can mend."""
 
@@ -198,6 +207,7 @@ Event = (
     | Looked
     | TargetFailed
     | Deleted
+    | BrakeSet
     | PortBroke
     | Woken
 )
@@ -274,6 +284,13 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class SetBrake:
+    """Hold the writers back for a reason, or let them go (None) -> BrakeSet."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Send Woken(key) after `delay_s`."""
 
@@ -304,7 +321,10 @@ class KeepState:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """To Flink: `notifyCheckpointComplete` may return; no answer."""
+    """To Flink: `notifyCheckpointComplete` may return; no answer.
+
+    In a batch, -1: everything is in, the input's end may return.
+    """
 
     checkpoint: int
 
@@ -325,6 +345,7 @@ Action = (
     | Poll
     | Look
     | Delete
+    | SetBrake
     | Wake
     | Say
     | Ready

@@ -30,6 +30,13 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
+class ListBatch:
+    """Append `batch` with all slices of `parts`, unless an earlier run of the job has."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Intend:
     """Append the intent of an attempt, unless the log has moved on."""
 
@@ -61,7 +68,7 @@ class Finish:
     """Append `end`: everything this run sealed is in."""
 
 
-Job = Survey | Begin | Seal | Intend | Name | Conclude | Finish
+Job = Survey | Begin | Seal | ListBatch | Intend | Name | Conclude | Finish
 
-READS_FIRST = (Survey, Begin, Seal)
+READS_FIRST = (Survey, Begin, Seal, ListBatch)
 """Jobs that must not decide on an old reading: the run may have been fenced meanwhile."""

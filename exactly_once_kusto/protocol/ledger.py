@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from exactly_once_kusto.protocol.entries import (
+    Batch,
     Committed,
     End,
     Entry,
@@ -61,6 +62,8 @@ class Ledger:
         self.adopted: dict[str, str] = {}
         """Slice id -> the transaction it is once and for all part of."""
         self.last_start: tuple[int, Start] | None = None
+        self.batches: dict[str, Batch] = {}
+        """Job -> all slices of its batch, as its first run listed them."""
         self._first_starts: dict[str, Start] = {}
         self._last_starts: dict[str, Start] = {}
         self._ended_runs: set[str] = set()
@@ -93,6 +96,8 @@ class Ledger:
                     known.committed = entry
             case RewindAccepted():
                 self._acceptance = entry
+            case Batch():
+                self.batches.setdefault(entry.job, entry)
 
     def first_start_of(self, job: str) -> Start | None:
         """Return the first start of a job under this name."""
@@ -126,6 +131,13 @@ class Ledger:
         """Whether the log says that the target holds the slice."""
         known = self.transaction_of(slice_id)
         return known is not None and known.committed is not None
+
+    def overtakes(self, transaction: Transaction, attempt: int) -> bool:
+        """Whether the intent of this attempt stands, or must not be made any more."""
+        known = self.transactions.get(transaction.id)
+        if known is not None:
+            return known.committed is not None or len(known.attempts) >= attempt
+        return any(self.transaction_of(piece.id) for piece in transaction.slices)
 
     def tagged_rows(self) -> dict[str, int]:
         """Rows by transaction, for extents that a merge gave several tags."""

@@ -18,7 +18,7 @@ from exactly_once_kusto.protocol.entries import Entry, Start
 from exactly_once_kusto.protocol.ledger import Ledger
 
 WAKE = "log"
-TRIES_MAX = 10
+RETRY_FIRST_S, RETRY_MAX_S = 0.1, 10.0
 
 
 class Thinker(Protocol):
@@ -38,11 +38,14 @@ class LogLane:
     name: str
     ledger: Ledger
     thinker: Thinker
+    wait_s: float
+    """How long the log may be away before the run stops; checkpoints wait meanwhile."""
     own_start: int | None = None
     queue: deque[jobs.Job] = field(default_factory=deque)
     current: jobs.Job | None = None
     pending: ev.ReadLog | ev.Append | None = None
     tries: int = 0
+    away_since: float = 0.0
 
     def add(self, job: jobs.Job, moment: ev.Moment) -> list[ev.Action]:
         """Queue a job; it starts at once where the lane is free."""
@@ -101,12 +104,19 @@ class LogLane:
         return self._think(moment)
 
     def _again(self, message: str, moment: ev.Moment) -> list[ev.Action]:
+        if self.tries == 0:
+            self.away_since = moment.now
         self.tries += 1
-        if self.tries > TRIES_MAX:
-            return [ev.Stop(StorageUnavailableError(f"ledger of sink '{self.name}': {message}"))]
-        delay = full_jitter(self.tries, 0.1, 10.0, moment.jitter)
-        text = f"ledger of sink '{self.name}': {message}; again in {delay:.1f} s"
-        return [ev.Say("WARNING", text), ev.Wake(WAKE, delay)]
+        away_s = moment.now - self.away_since
+        if away_s >= self.wait_s:
+            told = f"ledger of sink '{self.name}' was away for {away_s:.0f} s: {message}"
+            return [ev.Stop(StorageUnavailableError(told))]
+        delay = full_jitter(self.tries, RETRY_FIRST_S, RETRY_MAX_S, moment.jitter)
+        said: list[ev.Action] = []
+        if self.tries & (self.tries - 1) == 0:  # the first time, and then more and more rarely
+            text = f"ledger of sink '{self.name}': {message}; tried again for {self.wait_s:.0f} s"
+            said = [ev.Say("WARNING", f"{text}, checkpoints and commits wait")]
+        return [*said, ev.Wake(WAKE, delay)]
 
     def _fenced(self, start: Start) -> FencedError:
         return FencedError(

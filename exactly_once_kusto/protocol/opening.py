@@ -7,6 +7,7 @@ Rules (docs/guarantee.md, Rewind and Fencing):
 * Only a new submission takes a name from a job that has not ended, so two jobs never take turns.
 * The rewind guard looks at first intents after the restored position, of the same lineage, with a
   slice that the restored state does not hold. Checkpoint numbers prove nothing.
+* A run of a batch has no state. What the `batch` entry of its job lists is held by every run of it.
 * A refused start leaves no trace in the log.
 """
 
@@ -39,6 +40,7 @@ class Newcomer:
     attempt: int
     restored: int | None
     state: State | None
+    batch: bool = False
 
     @property
     def position(self) -> int:
@@ -95,8 +97,10 @@ def check_owner(newcomer: Newcomer, ledger: Ledger) -> ExactlyOnceError | None:
     if ledger.last_start is None:
         return None
     _, start = ledger.last_start
-    if start.job == newcomer.job or ledger.ended(start):
-        return None
+    if ledger.ended(start):
+        return _check_ended_batch(newcomer, ledger)
+    if start.job == newcomer.job:
+        return _check_operator(newcomer, start)
     if ledger.first_start_of(newcomer.job) is None:
         return None
     return NameTakenError(
@@ -106,10 +110,34 @@ def check_owner(newcomer: Newcomer, ledger: Ledger) -> ExactlyOnceError | None:
     )
 
 
+def _check_operator(newcomer: Newcomer, start: Start) -> ExactlyOnceError | None:
+    """Two sinks of one job would fence each other for ever."""
+    if start.operator == newcomer.operator:
+        return None
+    return NameTakenError(
+        f"sink '{newcomer.name}': two sinks of job {newcomer.job} have this name (operators "
+        f"{start.operator} and {newcomer.operator}); each needs a ledger of its own: give them two "
+        "names"
+    )
+
+
+def _check_ended_batch(newcomer: Newcomer, ledger: Ledger) -> ExactlyOnceError | None:
+    """A batch that has ended may be run again by Flink, but not a new one under its job's id."""
+    if not newcomer.batch or newcomer.job not in ledger.batches or newcomer.attempt > 0:
+        return None
+    return NameTakenError(
+        f"sink '{newcomer.name}': a batch of job {newcomer.job} has ended, all its rows are in; a "
+        "new run under the same job id can't be told from a repetition of it. If these are other "
+        "rows, submit them under another job id, or under another 'name'"
+    )
+
+
 def rewound(newcomer: Newcomer, ledger: Ledger, lineage: str) -> list[Known]:
     """Return the transactions that the restored state does not know of, oldest first."""
     accepted = ledger.accepted_at(lineage, newcomer.restored, newcomer.position, newcomer.run)
     floor, held = max(newcomer.position, accepted), newcomer.held
+    if newcomer.batch and newcomer.job in ledger.batches:
+        held |= {piece.id for piece in ledger.batches[newcomer.job].slices}
     return [
         known
         for known in ledger.transactions.values()

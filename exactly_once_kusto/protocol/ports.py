@@ -77,6 +77,22 @@ class LedgerStore(Protocol):
         """
 
 
+class Brake(Protocol):
+    """A sign that all writers of a sink can see: wait at the next barrier, too much is waiting.
+
+    The guarantee does not rest on it, and writers wait for a limited time only.
+    """
+
+    def put_on(self, reason: str) -> None:
+        """Hold the writers back; `reason` is for people who find the sign."""
+
+    def take_off(self) -> None:
+        """Let them go on; harmless where nothing holds them."""
+
+    def is_on(self) -> bool:
+        """Whether they are held back."""
+
+
 class Target(Protocol):
     """Phase two: what turns staged parts into rows of the target, and what looks for them."""
 
@@ -134,13 +150,21 @@ class Sink(Protocol):
     def ledger(self) -> LedgerStore:
         """Return the log under this sink's name."""
 
+    def brake(self) -> Brake:
+        """Return the sign by which the coordinator holds the writers back."""
+
     def target(self, columns: Sequence[Column]) -> Target:
         """Return the target, for the coordinator and for a writer's preflight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The coordinator's limits and choices; a sink fills them from its options."""
+    """The coordinator's limits and choices; a sink fills them from its options.
+
+    Slices are held back until they have `hold_bytes` uncompressed bytes together (0: no size is
+    enough) or are `hold_age_s` old (0: nothing is held back). Above one of the `pending_*_max` the
+    writers are held back.
+    """
 
     mode: str = "direct"
     on_rewind: str = "refuse"
@@ -148,6 +172,12 @@ class Settings:
     settle_s: float = 60.0
     group_bytes_max: int = 1 << 30
     group_parts_max: int = 500
+    hold_bytes: int = 0
+    hold_age_s: float = 0.0
+    pending_slices_max: int = 10_000
+    pending_bytes_max: int = 1 << 40
+    pending_state_bytes_max: int = 32 << 20
+    log_wait_s: float = 600.0
     backoff_first_s: float = 0.5
     backoff_max_s: float = 60.0
     poll_first_s: float = 0.05

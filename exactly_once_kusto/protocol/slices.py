@@ -7,14 +7,14 @@ between a savepoint and its restore apply to new slices only. Addresses hold no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from exactly_once_kusto.errors import DecodeError
 from exactly_once_kusto.protocol.codec import pack, unpack
 
 PART_MAGIC, PART_VERSION = b"EOKP", 1
-STATE_MAGIC, STATE_VERSION = b"EOKS", 1
+STATE_MAGIC, STATE_VERSION = b"EOKS", 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The parts of one checkpoint for one destination, under an id that is minted once (I4)."""
+    """The parts of one checkpoint for one destination, under an id that is minted once (I4).
+
+    `sealed_at` is in seconds since the epoch, 0 where it is not known. It says how long the slice
+    has waited and is not part of what it is: the ledger does not write it.
+    """
 
     id: str
     checkpoint: int
     destination: str
     parts: tuple[Part, ...]
+    sealed_at: float = field(default=0.0, compare=False)
 
     @property
     def rows(self) -> int:
@@ -97,7 +102,13 @@ def encode_state(state: State) -> bytes:
         "position": state.position,
         "destinations": destinations,
         "slices": [
-            [piece.id, piece.checkpoint, index[piece.destination], [_row(p) for p in piece.parts]]
+            [
+                piece.id,
+                piece.checkpoint,
+                index[piece.destination],
+                [_row(p) for p in piece.parts],
+                piece.sealed_at,
+            ]
             for piece in state.slices
         ],
     }
@@ -110,12 +121,13 @@ def decode_state(data: bytes) -> State:
     Raises:
         DecodeError: not a state, damaged, or of a newer version.
     """
-    _, body = unpack(STATE_MAGIC, STATE_VERSION, data, "state of the coordinator")
+    version, body = unpack(STATE_MAGIC, STATE_VERSION, data, "state of the coordinator")
     try:
         destinations = body["destinations"]
+        rows = body["slices"] if version > 1 else [[*row, 0.0] for row in body["slices"]]
         slices = tuple(
-            slice_from_json([identity, checkpoint, destinations[index], parts])
-            for identity, checkpoint, index, parts in body["slices"]
+            _slice(identity, checkpoint, destinations[index], parts, sealed_at)
+            for identity, checkpoint, index, parts, sealed_at in rows
         )
         return State(
             str(body["name"]),
@@ -136,11 +148,18 @@ def slice_to_json(piece: Slice) -> list[Any]:
 def slice_from_json(row: list[Any]) -> Slice:
     """Return the slice written by `slice_to_json`."""
     identity, checkpoint, destination, parts = row
+    return _slice(identity, checkpoint, destination, parts, 0.0)
+
+
+def _slice(
+    identity: str, checkpoint: int, destination: str, parts: list[Any], sealed_at: float
+) -> Slice:
     return Slice(
         str(identity),
         int(checkpoint),
         str(destination),
         tuple(_part(part, destination) for part in parts),
+        float(sealed_at),
     )
 
 

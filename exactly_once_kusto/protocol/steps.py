@@ -10,18 +10,21 @@ from __future__ import annotations
 from exactly_once_kusto.errors import ExactlyOnceError, TransientError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.entries import decode_entry, encode_entry
-from exactly_once_kusto.protocol.ports import LedgerStore, Target
+from exactly_once_kusto.protocol.ports import Brake, LedgerStore, Target
 
 LogAction = ev.ReadLog | ev.Append
 TargetAction = ev.CheckTarget | ev.Mint | ev.Submit | ev.Poll | ev.Look
-PortAction = LogAction | TargetAction | ev.Delete
+TidyAction = ev.Delete | ev.SetBrake
+PortAction = LogAction | TargetAction | TidyAction
 
 
-def perform(action: PortAction, log: LedgerStore, target: Target) -> ev.Event:
+def perform(action: PortAction, log: LedgerStore, target: Target, brake: Brake) -> ev.Event:
     """Perform `action` with one port call and return the event that answers it."""
     try:
         if isinstance(action, LogAction):
             return _on_log(action, log)
+        if isinstance(action, ev.SetBrake):
+            return _set_brake(action, brake)
         if isinstance(action, ev.Delete):
             return _delete(action, target)
         return _on_target(action, target)
@@ -70,6 +73,18 @@ def _delete(action: ev.Delete, target: Target) -> ev.Event:
     except ExactlyOnceError as error:
         return ev.Deleted(f"staged parts are left for the sweep: {error}")
     return ev.Deleted()
+
+
+def _set_brake(action: ev.SetBrake, brake: Brake) -> ev.Event:
+    """Best effort: writers wait for a limited time only, and what waits is safe."""
+    try:
+        if action.reason is None:
+            brake.take_off()
+        else:
+            brake.put_on(action.reason)
+    except ExactlyOnceError as error:
+        return ev.BrakeSet(str(error))
+    return ev.BrakeSet()
 
 
 def _unavailable(action: PortAction, error: TransientError) -> ev.Event:

@@ -16,6 +16,7 @@ from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.coordinator import Coordinator
 from exactly_once_kusto.protocol.ports import LedgerStore, Settings, Target
 from exactly_once_kusto.protocol.steps import PortAction, perform
+from exactly_once_kusto.testing.memory import MemoryBrake
 
 
 class Crashed(Exception):  # noqa: N818 - it is an event of the test, not an error
@@ -48,6 +49,7 @@ class Process:
     name: str = "memory"
     settings: Settings = field(default_factory=Settings)
     crash: Callable[[str, PortAction], bool] = lambda side, action: False
+    brake: MemoryBrake = field(default_factory=MemoryBrake)
     coordinator: Coordinator = field(init=False)
     todo: list[PortAction] = field(default_factory=list)
     wakes: list[tuple[float, str]] = field(default_factory=list)
@@ -90,7 +92,7 @@ class Process:
         self.calls += 1
         if self.crash("before", action):
             raise Crashed(f"before {type(action).__name__}")
-        reply = perform(action, self.log, self.target)
+        reply = perform(action, self.log, self.target, self.brake)
         if self.crash("after", action):
             raise Crashed(f"after {type(action).__name__}")
         self.send(reply)

@@ -53,6 +53,25 @@ class MemoryLog:
 
 
 @dataclass(slots=True)
+class MemoryBrake:
+    """A `Brake` that remembers why it is on; None: it is off."""
+
+    reason: str | None = None
+
+    def put_on(self, reason: str) -> None:
+        """Hold the writers back."""
+        self.reason = reason
+
+    def take_off(self) -> None:
+        """Let the writers go on."""
+        self.reason = None
+
+    def is_on(self) -> bool:
+        """Whether the writers are held back."""
+        return self.reason is not None
+
+
+@dataclass(slots=True)
 class MemoryStaging:
     """Parts by address, with the rows that they hold."""
 

@@ -45,7 +45,15 @@ class Schedule:
             clock=lambda: world.now,
         )
         self.flink = LittleFlink(
-            world, staging, MemoryLog(), target, settings=Settings(), crash=self._crash
+            world, staging, MemoryLog(), target, settings=self._settings(), crash=self._crash
+        )
+
+    def _settings(self) -> Settings:
+        """Hold slices back in a third of the schedules; small groups in a third."""
+        return Settings(
+            hold_age_s=self.dice.choice((0.0, 0.0, 5.0)),
+            group_parts_max=self.dice.choice((500, 500, 2)),
+            pending_slices_max=self.dice.choice((10_000, 3)),
         )
 
     def run(self) -> Verdict:

@@ -30,6 +30,8 @@ from exactly_once_kusto.protocol.outcome import (
 )
 from exactly_once_kusto.protocol.ports import Column, Settings
 from exactly_once_kusto.protocol.slices import Part
+from exactly_once_kusto.storage.brake import StoredBrake
+from exactly_once_kusto.storage.local_directory import LocalDirectory
 
 FACTORY = f"{__name__}:from_options"
 
@@ -67,6 +69,9 @@ class DirectorySink:
 
     def ledger(self) -> DirectoryLedger:
         return DirectoryLedger(Path(self.folder) / self.name / "ledger")
+
+    def brake(self) -> StoredBrake:
+        return StoredBrake(LocalDirectory(Path(self.folder)), self.name)
 
     def target(self, columns: Sequence[Column]) -> DirectoryTarget:
         return DirectoryTarget(self)

@@ -40,7 +40,8 @@ def test_keys_in_ddl():
     assert [option.key for option in OPTIONS] == [
         *("name", "cluster", "database", "table", "staging", "commit", "auth", "mapping", "format"),
         *("commit-wait", "hold-size", "hold-age", "pending-slices-max", "pending-bytes-max"),
-        *("on-failure", "on-rewind", "settle", "part-size", "python"),
+        *("on-failure", "on-rewind", "settle", "part-size", "staging-timeout"),
+        *("heartbeat-timeout", "python"),
     ]
 
 
@@ -129,10 +130,10 @@ REFUSED = [
     ({"format": "csv"}, "option 'format': 'csv' is not in this version; use 'parquet'"),
     ({"on-failure": "quarantine"}, "'quarantine' is not in this version; use 'fail'"),
     ({"on-rewind": "roll-back"}, "is not in this version; use 'refuse' or 'allow'"),
-    ({"hold-size": "1 mb"}, "option 'hold-size': '1 mb' is not in this version; leave it out"),
-    ({"hold-age": "1 s"}, "option 'hold-age': '1 s' is not in this version"),
-    ({"pending-slices-max": "5"}, "option 'pending-slices-max': '5' is not in this version"),
-    ({"pending-bytes-max": "1 gb"}, "is not in this version; leave it out (its default is '1 tb')"),
+    ({"hold-size": "1 mb"}, "option 'hold-size': without 'hold-age' the last slices of a quiet"),
+    ({"pending-slices-max": "0"}, "option 'pending-slices-max': 0 can't be used; at least one"),
+    ({"pending-bytes-max": "0 b"}, "option 'pending-bytes-max': 0 can't be used; at least one"),
+    ({"heartbeat-timeout": "999 ms"}, "option 'heartbeat-timeout': '999 ms' can't be used; use"),
     ({"pending-slices-max": "five"}, "option 'pending-slices-max': invalid literal"),
     ({"settle": "soon"}, "option 'settle': 'soon' is not a duration such as '10 s'"),
     ({"part-size": "1 kb"}, "option 'part-size': '1 kb' can't be used; use '1 mb' to '4 gb'"),

@@ -27,7 +27,7 @@ N = "0123456789abcdef" * 2
 PART = Part(
     "file:///s/payments/parts/0a.parquet", 1234, "etag", 10, 4321, '{"table":"Zahlungen €"}'
 )
-SLICE = Slice(f"{N[:8]}-7-{N}-0", 7, PART.destination, (PART, PART))
+SLICE = Slice(f"{N[:8]}-7-{N}-0", 7, PART.destination, (PART, PART), 1700000000.25)
 STATE = State("payments", "file:///s/payments/ledger", N, 41, (SLICE,))
 ENTRIES: dict[str, en.Entry] = {
     "start": en.Start(N, 1700000000.5, N, N, "job", "op", "host", 2, None, 0),
@@ -38,19 +38,28 @@ ENTRIES: dict[str, en.Entry] = {
     "operation": en.Operation(N, 1700000000.5, N, f"payments-{N}", 1, "op-id"),
     "committed": en.Committed(N, 1700000000.5, N, f"payments-{N}", 20, ("extent",)),
     "rewind-accepted": en.RewindAccepted(N, 1700000000.5, N, N, 6, 40),
+    "batch": en.Batch(N, 1700000000.5, N, N, "job", (SLICE,)),
 }
 
 
 def test_bytes_of_version_1_are_still_read_as_they_were_written() -> None:
     assert decode_part((GOLDEN / "part_v1.bin").read_bytes()) == PART
-    assert decode_state((GOLDEN / "state_v1.bin").read_bytes()) == STATE
+    old = decode_state((GOLDEN / "state_v1.bin").read_bytes())
+    assert old == STATE
+    assert [piece.sealed_at for piece in old.slices] == [0.0], "version 1 did not know it"
     lines = (GOLDEN / "ledger_v1.jsonl").read_bytes().splitlines()
     assert [en.decode_entry(i + 1, line) for i, line in enumerate(lines)] == list(ENTRIES.values())
 
 
-def test_bytes_of_version_1_are_still_written_as_they_were() -> None:
+def test_a_state_of_version_2_is_still_read_as_it_was_written() -> None:
+    state = decode_state((GOLDEN / "state_v2.bin").read_bytes())
+    assert state == STATE
+    assert [piece.sealed_at for piece in state.slices] == [1700000000.25]
+
+
+def test_bytes_are_still_written_as_they_were() -> None:
     assert encode_part(PART) == (GOLDEN / "part_v1.bin").read_bytes()
-    assert encode_state(STATE) == (GOLDEN / "state_v1.bin").read_bytes()
+    assert encode_state(STATE) == (GOLDEN / "state_v2.bin").read_bytes()
     written = b"".join(en.encode_entry(entry) + b"\n" for entry in ENTRIES.values())
     assert written == (GOLDEN / "ledger_v1.jsonl").read_bytes()
 
@@ -62,7 +71,7 @@ def test_every_kind_of_entry_has_a_golden_line() -> None:
 def test_a_newer_state_is_refused_with_both_numbers() -> None:
     data = bytearray(encode_state(STATE))
     data[5] = 9
-    with pytest.raises(DecodeError, match="written in version 9, this build reads up to version 1"):
+    with pytest.raises(DecodeError, match="written in version 9, this build reads up to version 2"):
         decode_state(bytes(data))
 
 

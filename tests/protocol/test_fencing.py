@@ -6,6 +6,7 @@ from collections import Counter
 
 from exactly_once_kusto.errors import FencedError, NameTakenError
 from exactly_once_kusto.protocol import events as ev
+from exactly_once_kusto.testing.drive import Process
 
 from .stage import Stage, checkpoint, run_until_action
 
@@ -22,6 +23,23 @@ def test_a_second_job_fences_the_first_before_it_snapshots_again(stage: Stage) -
     assert isinstance(first.process.error, FencedError)
     assert first.process.error.restartable
     assert "job b on host host" in str(first.process.error)
+
+
+def test_two_sinks_of_one_job_under_one_name_do_not_fence_each_other_for_ever(
+    stage: Stage,
+) -> None:
+    first = stage.job("a", branch="a-")
+    first.start()
+    other = Process(stage.world, stage.log, stage.target)
+    other.send(ev.Opened("a", "another operator", "host", 0, None))
+    other.run(lambda: other.ready)
+    assert isinstance(other.error, NameTakenError)
+    assert not other.error.restartable
+    assert "two sinks of job a have this name" in str(other.error)
+    checkpoint(first)
+    first.finish()
+    assert first.process is not None
+    assert first.process.error is None
 
 
 def test_two_jobs_never_take_turns(stage: Stage) -> None:
