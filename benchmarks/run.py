@@ -1,4 +1,4 @@
-"""Speed against `blackhole`, and the memory of the workers; exit 1 below the line.
+"""Speed and checkpoints against `blackhole`, memory, an outage; exit 1 below a line.
 
 Each pair runs both jobs one after the other on one cluster; the figure is the median ratio of five
 pairs, so that a machine whose speed drifts does not decide.
@@ -18,12 +18,15 @@ import threading
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import outage
 from exactly_once_kusto.cluster import FlinkCluster
 
 ROWS = 5_000_000
 RATIO_MIN = 0.60
 MEMORY_MAX_MB = 300.0
 MEMORY_ROWS = (1_000_000, 20_000_000)
+CHECKPOINT_ROWS = 40_000_000
+CHECKPOINT_INTERVAL = "500 ms"
 JOB_TIMEOUT_S = 300.0
 ROOT = Path(__file__).parent.parent
 
@@ -35,6 +38,8 @@ class Bench:
         self.cluster = cluster
         self.directory = directory
         self.count = 0
+        self.job = ""
+        """The last job that was run."""
 
     def run(self, rows: int, sink: bool, interval: str) -> tuple[float, float]:
         """Run one job; return its seconds by Flink's clock and its workers' peak memory in MB."""
@@ -45,6 +50,7 @@ class Bench:
         args += ["--staging", staging.as_uri()] if sink else []
         peak = PeakMemory(self.cluster)
         job = self.cluster.run_python(ROOT / "benchmarks" / "job.py", args=args, client="python")
+        self.job = job
         self.cluster.wait_for(job, {"FINISHED"}, JOB_TIMEOUT_S)
         peak.stop()
         shutil.rmtree(staging)
@@ -86,7 +92,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--only", choices=["speed", "checkpoints", "memory", "outage"])
     given = parser.parse_args()
     print(
         f"python {platform.python_version()}, apache-flink {version('apache-flink')}, "
@@ -99,8 +105,14 @@ def main() -> int:
         env = {"PYTHONPATH": str(ROOT)}
         with FlinkCluster(directory / "flink", task_managers=1, slots=2, env=env) as cluster:
             bench = Bench(cluster, directory)
-            failed += speed(bench, given.pairs, given.rows)
-            failed += [] if given.skip_memory else memory(bench)
+            if given.only in (None, "speed"):
+                failed += speed(bench, given.pairs, given.rows)
+            if given.only in (None, "checkpoints"):
+                checkpoints(bench)
+            if given.only in (None, "memory"):
+                failed += memory(bench)
+            if given.only in (None, "outage"):
+                print(outage.measure(cluster, directory), flush=True)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     for line in failed:
@@ -123,6 +135,19 @@ def speed(bench: Bench, pairs: int, rows: int) -> list[str]:
     median = statistics.median(ratios)
     print(f"rate against blackhole, median of {pairs} pairs: {median:.2f} (line {RATIO_MIN})")
     return [] if median >= RATIO_MIN else [f"rate {median:.2f} of blackhole's"]
+
+
+def checkpoints(bench: Bench) -> None:
+    """Print how long checkpoints take at full load, from trigger to completion (Flink's words)."""
+    for sink in (False, True):
+        bench.run(CHECKPOINT_ROWS, sink, CHECKPOINT_INTERVAL)
+        summary = bench.cluster.rest.get(f"/jobs/{bench.job}/checkpoints")
+        took, count = summary["summary"]["end_to_end_duration"], summary["counts"]["completed"]
+        print(
+            f"checkpoints at full load, {'this sink' if sink else 'blackhole'}: {count} completed, "
+            f"p50 {float(took['p50']):.0f} ms, p99 {float(took['p99']):.0f} ms",
+            flush=True,
+        )
 
 
 def memory(bench: Bench) -> list[str]:
