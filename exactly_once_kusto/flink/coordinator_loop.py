@@ -28,6 +28,7 @@ from exactly_once_kusto.flink.frames import (
     parse_number,
     parse_restore,
 )
+from exactly_once_kusto.flink.heartbeat import Pulse
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.coordinator import Coordinator
 from exactly_once_kusto.protocol.ports import Brake, LedgerStore, Sink, Target
@@ -65,7 +66,7 @@ class Lane:
                 self.inbox.put(error)
 
 
-def run_coordinator(channel: Channel, hello: Hello, sink: Sink) -> None:
+def run_coordinator(channel: Channel, hello: Hello, sink: Sink, pulse: Pulse) -> None:
     """Serve one coordinator operator until the channel ends; the process ends with it.
 
     Raises:
@@ -78,10 +79,12 @@ def run_coordinator(channel: Channel, hello: Hello, sink: Sink) -> None:
         lane.start()
     threading.Thread(target=_read, args=(channel, hello, inbox), name="frames", daemon=True).start()
     machine = Coordinator(sink.name, log.address, sink.settings)
-    _turn(machine, inbox, lanes, channel)
+    _turn(machine, inbox, lanes, channel, pulse)
 
 
-def _turn(machine: Coordinator, inbox: Inbox, lanes: dict[str, Lane], channel: Channel) -> None:
+def _turn(
+    machine: Coordinator, inbox: Inbox, lanes: dict[str, Lane], channel: Channel, pulse: Pulse
+) -> None:
     wakes: list[tuple[float, int, str]] = []
     report = BacklogReport()
     count = 0
@@ -94,12 +97,13 @@ def _turn(machine: Coordinator, inbox: Inbox, lanes: dict[str, Lane], channel: C
             continue
         if isinstance(event, BaseException):
             raise event
-        for action in machine.handle(event, _moment()):
-            if isinstance(action, ev.Wake):
-                count += 1
-                heapq.heappush(wakes, (time.monotonic() + action.delay_s, count, action.key))
-            else:
-                _act(action, lanes, channel)
+        with pulse.call(f"the machine, given {type(event).__name__},"):
+            for action in machine.handle(event, _moment()):
+                if isinstance(action, ev.Wake):
+                    count += 1
+                    heapq.heappush(wakes, (time.monotonic() + action.delay_s, count, action.key))
+                else:
+                    _act(action, lanes, channel)
 
 
 def _next_event(

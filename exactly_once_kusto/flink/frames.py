@@ -93,6 +93,8 @@ class Hello:
     """No checkpoints come; everything is committed at the end of the input."""
     checkpoint_timeout_s: float = 600.0
     """How long a checkpoint may take before Flink gives it up."""
+    heartbeat_timeout_s: float = 30.0
+    """After so long without a sign of life the worker is killed."""
 
 
 def head(kind: int, payload_bytes: int) -> bytes:
@@ -220,8 +222,9 @@ def parse_hello(payload: bytes) -> Hello:
             parallelism=int(body["parallelism"]),
             attempt=int(body["attempt"]),
             host=body["host"],
-            batch=bool(body.get("batch", False)),
-            checkpoint_timeout_s=float(body.get("checkpoint_timeout_s", 600.0)),
+            batch=bool(body["batch"]),
+            checkpoint_timeout_s=float(body["checkpoint_timeout_s"]),
+            heartbeat_timeout_s=float(body["heartbeat_timeout_s"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise BadFrame(f"bad frame: HELLO lacks a field: {error!r}") from error

@@ -30,9 +30,9 @@ from exactly_once_kusto.flink.frames import (
     pack_json,
     parse_hello,
 )
+from exactly_once_kusto.flink.heartbeat import Pulse
 from exactly_once_kusto.flink.spec import load_sink
 
-HEARTBEAT_S = 5.0
 PARENT_POLL_MS = 1000
 ERROR_CHARS_MAX = 100_000
 
@@ -55,10 +55,11 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the job's client
     threading.Thread(target=_watch_parent, args=(incoming, parent), daemon=True).start()
     channel = Channel(incoming, outgoing)
-    threading.Thread(target=_heartbeat, args=(channel,), daemon=True).start()
+    pulse = Pulse(channel)
+    pulse.start()
     code = 0
     try:
-        _serve(channel)
+        _serve(channel, pulse)
     except ParentGone:
         log.debug("the task closed the pipe")
     except BaseException as error:  # whatever it is, the task must hear of it
@@ -103,22 +104,14 @@ def _watch_parent(incoming: int, parent: int) -> None:
     os._exit(0)
 
 
-def _heartbeat(channel: Channel) -> None:
-    never = threading.Event()
-    try:
-        while not never.wait(HEARTBEAT_S):
-            channel.send(Kind.HEARTBEAT)
-    except ParentGone:
-        return
-
-
-def _serve(channel: Channel) -> None:
+def _serve(channel: Channel, pulse: Pulse) -> None:
     first = channel.receive()
     assert first is not None
     kind, payload = first
     if kind is not Kind.HELLO:
         raise BadFrame(f"bad frame: the first was {kind.name}, not HELLO")
     hello = parse_hello(payload)
+    pulse.keep(hello.heartbeat_timeout_s)
     if hello.role != "check":
         # Before the sink is loaded: rows may be on their way while Python imports. What is wrong
         # with the sink reaches the task as an ERROR all the same.
@@ -131,8 +124,9 @@ def _serve(channel: Channel) -> None:
         channel.receive()  # until the task closes the pipe
         return
     # Loaded by name: only the role that runs pays for its imports.
+    pulse.limit(sink.settings.log_wait_s)
     loop = import_module(f"exactly_once_kusto.flink.{hello.role}_loop")
-    getattr(loop, f"run_{hello.role}")(channel, hello, sink)
+    getattr(loop, f"run_{hello.role}")(channel, hello, sink, pulse)
 
 
 def _ready(channel: Channel, hello: Hello) -> None:

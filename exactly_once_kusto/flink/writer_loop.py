@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from exactly_once_kusto.errors import TransientError
 from exactly_once_kusto.flink.batches import arrow_schema, read_batch
 from exactly_once_kusto.flink.frames import BadFrame, Channel, Hello, Kind, write_blobs
+from exactly_once_kusto.flink.heartbeat import Pulse
 from exactly_once_kusto.protocol.slices import encode_part
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ BRAKE_SHARE = 0.5
 """Of a checkpoint's timeout: so long a braked writer waits at a barrier, so that none expires."""
 
 
-def run_writer(channel: Channel, hello: Hello, sink: Sink) -> None:
+def run_writer(channel: Channel, hello: Hello, sink: Sink, pulse: Pulse) -> None:
     """Write batches and seal at every PREPARE, until the pipe ends.
 
     A transient error of the sink is not tried again here: a batch may be half taken, and Flink
@@ -39,11 +40,14 @@ def run_writer(channel: Channel, hello: Hello, sink: Sink) -> None:
     while True:
         kind, payload = channel.receive() or (None, b"")
         if kind is Kind.BATCH:
-            writer.write(read_batch(payload, schema))
+            with pulse.call("a write"):
+                writer.write(read_batch(payload, schema))
         elif kind is Kind.PREPARE:
             if not hello.batch:
                 wait_at_barrier(brake, hello.checkpoint_timeout_s * BRAKE_SHARE)
-            channel.send(Kind.PARTS, write_blobs([encode_part(part) for part in writer.seal()]))
+            with pulse.call("a seal"):
+                parts = [encode_part(part) for part in writer.seal()]
+            channel.send(Kind.PARTS, write_blobs(parts))
         else:
             raise BadFrame(f"bad frame: a writer takes no {kind and kind.name}")
 

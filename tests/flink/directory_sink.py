@@ -6,12 +6,14 @@ Options: `folder`; `trouble` makes a writer misbehave on its first batch (`raise
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -197,6 +199,11 @@ class DirectoryTarget:
 
     def _home(self, transaction: Transaction) -> Path:
         return self._visible / transaction.id.replace("/", "_")
+
+
+def ledger(folder: Path) -> list[dict[str, Any]]:
+    """The entries of the ledger, as they are written."""
+    return [json.loads(path.read_bytes()) for path in sorted(folder.glob("t/ledger/*.json"))]
 
 
 def visible(folder: Path) -> pa.Table:

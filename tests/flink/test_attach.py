@@ -22,7 +22,7 @@ from pyflink.table.expressions import col  # noqa: E402
 from exactly_once_kusto.errors import TypeRefusedError  # noqa: E402
 from exactly_once_kusto.flink import attach  # noqa: E402
 from tests.flink import jobs  # noqa: E402
-from tests.flink.directory_sink import DirectorySink, visible  # noqa: E402
+from tests.flink.directory_sink import DirectorySink, ledger, visible  # noqa: E402
 from tests.flink.worker_process import await_true  # noqa: E402
 
 STREAMING = {"execution_runtime-mode": "STREAMING"}
@@ -141,12 +141,14 @@ def test_a_stream_without_a_fitting_row_type_is_refused(sink, types, row_type, t
         stream.sink_to(attach(sink, env, row_type))
 
 
-def test_automatic_mode_with_bounded_input_is_batch_and_refused(sink):
-    env = jobs.stream_env(**{"execution_runtime-mode": "AUTOMATIC"})
-    rows_of(env, ["id"], [Types.LONG()], (1,)).sink_to(attach(sink, env))
-    with pytest.raises(Py4JJavaError) as failed:
-        env.execute()
-    assert "batch mode is not supported yet" in jobs.causes(failed.value)
+def test_automatic_mode_with_bounded_input_is_a_batch(tmp_path, sink):
+    env = jobs.stream_env(
+        **{"execution_runtime-mode": "AUTOMATIC", "execution_checkpointing_interval": ""}
+    )
+    rows_of(env, ["id"], [Types.LONG()], (1,), (2,)).sink_to(attach(sink, env))
+    env.execute()
+    assert sorted(visible(tmp_path)["id"].to_pylist()) == [1, 2]
+    assert "batch" in [entry["kind"] for entry in ledger(tmp_path)]
 
 
 def start(folder: Path, savepoint: str, *, longer: bool):

@@ -2,7 +2,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import re
+import signal
+import time
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,7 +18,7 @@ pytest.importorskip("pyflink")
 from py4j.protocol import Py4JJavaError  # noqa: E402
 
 from tests.flink import jobs  # noqa: E402
-from tests.flink.directory_sink import visible  # noqa: E402
+from tests.flink.directory_sink import ledger, visible  # noqa: E402
 from tests.flink.worker_process import await_true  # noqa: E402
 
 SEQUENCE = (
@@ -134,6 +139,41 @@ def test_every_row_arrives_once_whatever_the_parallelism(tmp_path, parallelism):
     assert sorted(visible(tmp_path)["id"].to_pylist()) == list(range(1, 100_001))
 
 
+def test_a_batch_commits_every_row_once_without_a_checkpoint(tmp_path):
+    config = {"execution_runtime-mode": "BATCH", "execution_checkpointing_interval": ""}
+    tables = jobs.table_env(2, **config)
+    tables.execute_sql(
+        f"CREATE TEMPORARY TABLE s (id BIGINT) WITH ({SEQUENCE}, 'fields.id.end' = '50000', "
+        "'number-of-rows' = '50000')"
+    )
+    tables.execute_sql(jobs.sink_ddl("id BIGINT", tmp_path))
+    jobs.run(tables, "INSERT INTO k SELECT id FROM s")
+    assert sorted(visible(tmp_path)["id"].to_pylist()) == list(range(1, 50_001))
+    kinds = [entry["kind"] for entry in ledger(tmp_path)]
+    assert kinds == ["start", "batch", "intent", "operation", "committed", "end"]
+
+
+@pytest.mark.parametrize("role", ["writer", "coordinator"])
+def test_a_hung_worker_is_found_within_the_configured_time(tmp_path, role):
+    tables = jobs.table_env()
+    tables.execute_sql(
+        "CREATE TEMPORARY TABLE s (id BIGINT) WITH "
+        "('connector' = 'datagen', 'rows-per-second' = '100')"
+    )
+    tables.execute_sql(jobs.sink_ddl("id BIGINT", tmp_path, **{"heartbeat-timeout": "2 s"}))
+    with jobs.running(tables, "INSERT INTO k SELECT id FROM s") as result:
+        await_true(lambda: visible(tmp_path).num_rows > 0, 30, "rows are committed")
+        (pid,) = [pid for pid, command in jobs.workers() if f"{role} " in command + " "]
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(Py4JJavaError) as failed:
+            result.wait(30_000)
+        assert 1.5 < time.monotonic() - began < 8.0
+        told = f"{role}.*: sent nothing for 2.0 s \\('heartbeat-timeout'\\) and was killed"
+        assert re.search(told, jobs.causes(failed.value))
+        await_true(lambda: not Path(f"/proc/{pid}").exists(), 5, "the stopped worker is gone")
+
+
 REFUSED = {
     "unknown option": ("id BIGINT", {"nonsense": "1"}, {}, "Unsupported options.*nonsense"),
     "option of the sink": ("id BIGINT", {"options_nonsense": "1"}, {}, "unknown options: nonsense"),
@@ -151,7 +191,12 @@ REFUSED = {
         {"execution_checkpointing_mode": "AT_LEAST_ONCE"},
         "rows would be written twice",
     ),
-    "batch": ("id BIGINT", {}, {"execution_runtime-mode": "BATCH"}, "batch mode is not supported"),
+    "heartbeat": (
+        "id BIGINT",
+        {"heartbeat-timeout": "500 ms"},
+        {},
+        "'heartbeat-timeout': '500 ms' can't be used; use '1 s' or more",
+    ),
     "types": (
         "id BIGINT, tags ARRAY<STRING>, content BYTES",
         {},

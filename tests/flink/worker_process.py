@@ -39,6 +39,9 @@ def hello(role: str, folder: Path, **changes: object) -> bytes:
         "parallelism": 1,
         "attempt": 0,
         "host": "here",
+        "batch": False,
+        "checkpoint_timeout_s": 600.0,
+        "heartbeat_timeout_s": 30.0,
     }
     return pack_json(body | changes)
 

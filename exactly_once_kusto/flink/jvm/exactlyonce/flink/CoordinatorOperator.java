@@ -22,7 +22,8 @@ import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
  *
  * <p>It decides nothing and emits nothing. {@code notifyCheckpointComplete} returns when Python
  * says so: soon in ordinary times, after the end of input only when all is committed, and the task
- * does not end before the final checkpoint's notification has returned.
+ * does not end before the final checkpoint's notification has returned. In a batch, to which no
+ * checkpoints come, {@code endInput} returns when all is committed.
  */
 final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessage<byte[]>>
         implements OneInputStreamOperator<CommittableMessage<byte[]>, CommittableMessage<byte[]>>,
@@ -30,6 +31,9 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
 
     private static final long serialVersionUID = 1L;
     private static final String STATE_NAME = "coordinator";
+
+    /** Where a checkpoint's number would stand: the end of a batch, to which none come. */
+    private static final long BATCH = -1;
 
     private final WorkerSpec spec;
     private transient ListState<byte[]> state;
@@ -65,7 +69,12 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
                         getRuntimeContext().getTaskInfo());
         worker =
                 new WorkerProcess(
-                        spec.python, hello, "coordinator", getMetricGroup(), this::failTask);
+                        spec,
+                        spec.python,
+                        hello,
+                        "coordinator",
+                        getMetricGroup(),
+                        this::failTask);
         worker.send(Frames.RESTORE, Frames.restore(restoredCheckpoint, restored));
         worker.await(Frames.OPENED);
         restored = null;
@@ -97,6 +106,10 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
     public void notifyCheckpointComplete(long checkpoint) throws Exception {
         super.notifyCheckpointComplete(checkpoint);
         worker.send(Frames.COMPLETE, Frames.number(checkpoint));
+        awaitCompleted(checkpoint);
+    }
+
+    private void awaitCompleted(long checkpoint) throws Exception {
         long completed = Frames.number(worker.await(Frames.COMPLETED));
         if (completed != checkpoint) {
             throw new WorkerException(
@@ -116,6 +129,9 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
     @Override
     public void endInput() throws Exception {
         worker.send(Frames.END, new byte[0]);
+        if (spec.batch()) {
+            awaitCompleted(BATCH);
+        }
     }
 
     @Override

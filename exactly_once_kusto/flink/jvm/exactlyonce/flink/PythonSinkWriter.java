@@ -40,6 +40,7 @@ final class PythonSinkWriter implements CommittingSinkWriter<RowData, byte[]> {
         try {
             WorkerProcess worker =
                     new WorkerProcess(
+                            spec,
                             spec.python,
                             hello,
                             label,

@@ -38,7 +38,8 @@ public final class RowStreams {
                         factory,
                         options,
                         (RowType) rowType.getLogicalType(),
-                        python));
+                        python,
+                        options.get(TableOptions.HEARTBEAT_TIMEOUT.key())));
     }
 
     /** Puts a conversion of each row behind the stream. */

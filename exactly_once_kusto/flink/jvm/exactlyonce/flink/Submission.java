@@ -26,12 +26,15 @@ final class Submission {
     static void check(
             WorkerSpec spec, StreamExecutionEnvironment environment, Transformation<?> parts) {
         ReadableConfig config = environment.getConfiguration();
-        if (isBatch(config.get(ExecutionOptions.RUNTIME_MODE), environment, parts)) {
-            throw new ValidationException(
-                    "batch mode is not supported yet, it comes in a later version; set "
-                            + "execution.runtime-mode to STREAMING and switch checkpointing on "
-                            + "(bounded input ends by itself, after all is committed)");
+        boolean batch = isBatch(config.get(ExecutionOptions.RUNTIME_MODE), environment, parts);
+        if (!batch) {
+            checkCheckpoints(environment);
         }
+        spec.runsIn(batch, environment.getCheckpointConfig().getCheckpointTimeout());
+        askPython(spec);
+    }
+
+    private static void checkCheckpoints(StreamExecutionEnvironment environment) {
         if (!environment.getCheckpointConfig().isCheckpointingEnabled()) {
             throw new ValidationException(
                     "checkpointing is off: nothing would ever be committed; set "
@@ -43,12 +46,11 @@ final class Submission {
                     "execution.checkpointing.mode is AT_LEAST_ONCE: rows would be written twice "
                             + "after a restart; set it to EXACTLY_ONCE");
         }
-        if (!config.get(CheckpointingOptions.ENABLE_CHECKPOINTS_AFTER_TASKS_FINISH)) {
+        if (!environment.getConfiguration().get(CheckpointingOptions.ENABLE_CHECKPOINTS_AFTER_TASKS_FINISH)) {
             throw new ValidationException(
                     "execution.checkpointing.checkpoints-after-tasks-finish is false: the last "
                             + "rows of a bounded job would never be committed; set it to true");
         }
-        askPython(spec);
     }
 
     private static boolean isBatch(
@@ -83,7 +85,7 @@ final class Submission {
         String python = spec.clientPython != null ? spec.clientPython : spec.python;
         try (WorkerProcess worker =
                 new WorkerProcess(
-                        python, spec.hello("check", "", "", 0, 1, 0), "check", null, cause -> {})) {
+                        spec, python, spec.hello("check", "", "", 0, 1, 0), "check", null, cause -> {})) {
             worker.await(Frames.CHECKED, CHECK_S_MAX);
         } catch (WorkerException e) {
             throw new ValidationException(e.getMessage());

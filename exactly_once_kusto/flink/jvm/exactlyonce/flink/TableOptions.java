@@ -1,19 +1,27 @@
 package exactlyonce.flink;
 
+import java.time.Duration;
 import java.util.Map;
 
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.ReadableConfig;
+import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.connector.sink.DynamicTableSink;
 import org.apache.flink.table.factories.DynamicTableFactory;
 import org.apache.flink.table.factories.FactoryUtil;
 import org.apache.flink.table.types.logical.RowType;
+import org.apache.flink.util.TimeUtils;
 
 /** What both factories make of a table's options. */
 final class TableOptions {
 
     static final ConfigOption<String> PYTHON = text("python");
+
+    /** Also an option of the Kusto sink, which checks it; the shim is who keeps it. */
+    static final ConfigOption<String> HEARTBEAT_TIMEOUT = text("heartbeat-timeout");
+
+    private static final Duration HEARTBEAT_TIMEOUT_DEFAULT = Duration.ofSeconds(30);
 
     /** As flink-python's PythonOptions has them; it need not be on the class path. */
     private static final ConfigOption<String> EXECUTABLE = text("python.executable");
@@ -39,7 +47,8 @@ final class TableOptions {
                         factory,
                         options,
                         rowType,
-                        helper.getOptions().get(PYTHON));
+                        helper.getOptions().get(PYTHON),
+                        helper.getOptions().get(HEARTBEAT_TIMEOUT));
         return new PythonTableSink(
                 context.getObjectIdentifier().asSummaryString(),
                 spec, helper.getOptions().getOptional(FactoryUtil.SINK_PARALLELISM).orElse(null));
@@ -50,14 +59,34 @@ final class TableOptions {
             String factory,
             Map<String, String> options,
             RowType rowType,
-            String python) {
+            String python,
+            String heartbeatTimeout) {
         return new WorkerSpec(
                 factory,
                 options,
                 rowType,
+                heartbeatTimeout(heartbeatTimeout),
                 python != null
                         ? python
                         : config.getOptional(EXECUTABLE).orElse(null),
                 config.getOptional(CLIENT_EXECUTABLE).orElse(null));
+    }
+
+    private static Duration heartbeatTimeout(String given) {
+        if (given == null) {
+            return HEARTBEAT_TIMEOUT_DEFAULT;
+        }
+        Duration timeout;
+        try {
+            timeout = TimeUtils.parseDuration(given);
+        } catch (IllegalArgumentException e) {
+            throw new ValidationException(
+                    "option 'heartbeat-timeout': '" + given + "' is no duration such as '30 s'", e);
+        }
+        if (timeout.compareTo(Duration.ofSeconds(1)) < 0) {
+            throw new ValidationException(
+                    "option 'heartbeat-timeout': '" + given + "' can't be used; use '1 s' or more");
+        }
+        return timeout;
     }
 }

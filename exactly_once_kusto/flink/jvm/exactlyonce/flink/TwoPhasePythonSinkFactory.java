@@ -31,7 +31,11 @@ public final class TwoPhasePythonSinkFactory implements DynamicTableSinkFactory 
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Set.of(NAME, TableOptions.PYTHON, FactoryUtil.SINK_PARALLELISM);
+        return Set.of(
+                NAME,
+                TableOptions.PYTHON,
+                TableOptions.HEARTBEAT_TIMEOUT,
+                FactoryUtil.SINK_PARALLELISM);
     }
 
     @Override

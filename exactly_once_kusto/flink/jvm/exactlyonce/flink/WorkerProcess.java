@@ -31,13 +31,12 @@ final class WorkerProcess implements AutoCloseable {
 
     static final String MODULE = "exactly_once_kusto.flink.worker";
     private static final int TICK_MS = 500;
-    private static final int SILENCE_MS_MAX =
-            Integer.getInteger("exactlyonce.heartbeat-timeout-ms", 30_000);
     private static final int OUTBOX_FRAMES = 8;
     private static final int REPLIES_MAX = 16;
     private static final int METRICS_MAX = 100;
 
     private final String label;
+    private final long silenceMsMax;
     private final Process process;
     private final Consumer<WorkerException> onFailure;
     private final MetricGroup metrics;
@@ -58,6 +57,7 @@ final class WorkerProcess implements AutoCloseable {
      * @param onFailure called once, from another thread, when the worker fails before close
      */
     WorkerProcess(
+            WorkerSpec spec,
             String python,
             byte[] hello,
             String label,
@@ -65,6 +65,7 @@ final class WorkerProcess implements AutoCloseable {
             Consumer<WorkerException> onFailure)
             throws IOException, InterruptedException {
         this.label = label;
+        this.silenceMsMax = spec.heartbeatTimeout.toMillis();
         this.metrics = metrics;
         this.onFailure = onFailure;
         this.process = launch(python, label);
@@ -241,11 +242,11 @@ final class WorkerProcess implements AutoCloseable {
             while (!process.waitFor(TICK_MS, TimeUnit.MILLISECONDS)) {
                 silentTicks = heard ? 0 : silentTicks + 1;
                 heard = false;
-                if (silentTicks * TICK_MS >= SILENCE_MS_MAX) {
+                if (silentTicks * TICK_MS >= silenceMsMax) {
                     fail(
                             new WorkerException(
-                                    label + ": sent nothing for " + SILENCE_MS_MAX / 1000
-                                            + " s and was killed",
+                                    label + ": sent nothing for " + silenceMsMax / 1000.0
+                                            + " s ('heartbeat-timeout') and was killed",
                                     "",
                                     true));
                 }

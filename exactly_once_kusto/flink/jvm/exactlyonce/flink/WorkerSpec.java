@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.Serializable;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,23 +27,43 @@ final class WorkerSpec implements Serializable {
     final TreeMap<String, String> options;
     final RowType rowType;
 
+    /** After so long without a sign of life a worker is killed. */
+    final Duration heartbeatTimeout;
+
     /** The interpreter on the TaskManagers, or null: whatever its PATH calls python3 or python. */
     final String python;
 
     /** The interpreter where the job is submitted, or null: the same as on the TaskManagers. */
     final String clientPython;
 
+    /** No checkpoints come; known once the sink is part of a job. */
+    private boolean batch;
+
+    private long checkpointTimeoutMs;
+
     WorkerSpec(
             String factory,
             Map<String, String> options,
             RowType rowType,
+            Duration heartbeatTimeout,
             String python,
             String clientPython) {
         this.factory = factory;
         this.options = new TreeMap<>(options);
         this.rowType = rowType;
+        this.heartbeatTimeout = heartbeatTimeout;
         this.python = python;
         this.clientPython = clientPython;
+    }
+
+    /** Tells what is known of the job only when it is translated, before it is submitted. */
+    void runsIn(boolean batch, long checkpointTimeoutMs) {
+        this.batch = batch;
+        this.checkpointTimeoutMs = checkpointTimeoutMs;
+    }
+
+    boolean batch() {
+        return batch;
     }
 
     /** The payload of HELLO for a task. */
@@ -71,6 +92,9 @@ final class WorkerSpec implements Serializable {
         hello.put("parallelism", parallelism);
         hello.put("attempt", attempt);
         hello.put("host", host());
+        hello.put("batch", batch);
+        hello.put("checkpoint_timeout_s", checkpointTimeoutMs / 1000.0);
+        hello.put("heartbeat_timeout_s", heartbeatTimeout.toMillis() / 1000.0);
         return JSON.writeValueAsBytes(hello);
     }
 
