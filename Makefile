@@ -24,6 +24,7 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip setuptools wheel
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "hatchling>=1.27" "editables>=0.5" "apache-flink>=2.3,<2.4"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[test]"
+	@$(BIN)/python -m exactly_once_kusto.emulator.azurite > /dev/null
 	@touch $(READY)
 
 jar: $(READY)

@@ -37,11 +37,14 @@ def emulator(
     data: Annotated[Path, typer.Option(help="Directory that keeps everything.")],
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     database: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    azurite: Annotated[
+        bool, typer.Option("--azurite", help="Stage in an Azurite that starts and ends with it.")
+    ] = False,
 ) -> None:
     """Run a local Kusto; its first line on standard output is one JSON object."""
     from exactly_once_kusto.emulator import run
 
-    raise typer.Exit(run(port, data, tuple(database or ("Demo",))))
+    raise typer.Exit(run(port, data, tuple(database or ("Demo",)), azurite=azurite))
 
 
 @app.command()

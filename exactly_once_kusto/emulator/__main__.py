@@ -16,8 +16,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--database", action="append", dest="databases", help="may be given several times"
     )
+    parser.add_argument(
+        "--azurite", action="store_true", help="stage in an Azurite that starts and ends with it"
+    )
     given = parser.parse_args(arguments)
-    return run(given.port, given.data, tuple(given.databases or ("Demo",)))
+    return run(given.port, given.data, tuple(given.databases or ("Demo",)), azurite=given.azurite)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from types import TracebackType
 
 import uvicorn
 
+from .azurite import Azurite
 from .faults import Faults
 from .server import Endpoints, PromptServer, Protocol, wait_until
 from .service import Service
@@ -31,12 +32,18 @@ class KustoEmulator:
 
     Attributes:
         cluster: ``http://127.0.0.1:PORT``.
-        staging: ``file://DATA/staging``, a directory that exists and that the emulator can read.
+        staging: ``file://DATA/staging``, a directory that exists and that the emulator can read;
+            with ``azurite`` the address of a container in an Azurite that starts and ends with it.
         faults: what is to go wrong; see ``Faults``.
     """
 
     def __init__(
-        self, data: str | os.PathLike[str], databases: Sequence[str] = ("Demo",), port: int = 0
+        self,
+        data: str | os.PathLike[str],
+        databases: Sequence[str] = ("Demo",),
+        port: int = 0,
+        *,
+        azurite: bool = False,
     ) -> None:
         if not databases:
             raise ValueError("the emulator needs at least one database name")
@@ -44,6 +51,9 @@ class KustoEmulator:
         self.databases = tuple(databases)
         self.faults = Faults()
         self._port = port
+        self._with_azurite = azurite
+        self._azurite: Azurite | None = None
+        self._staging = (self.data / "staging").as_uri()
         self._service: Service | None = None
         self._server: PromptServer | None = None
         self._thread: threading.Thread | None = None
@@ -56,12 +66,16 @@ class KustoEmulator:
 
     @property
     def staging(self) -> str:
-        """A directory for staged blobs, as a URI."""
-        return (self.data / "staging").as_uri()
+        """Where blobs may be staged, as a URI."""
+        return self._staging
 
     def start(self) -> KustoEmulator:
         """Opens the data and serves; returns when requests are answered. Raises RuntimeError."""
-        (self.data / "staging").mkdir(parents=True, exist_ok=True)
+        if self._with_azurite:
+            self._azurite = Azurite(self.data / "azurite")
+            self._staging = self._azurite.container("staging")
+        else:
+            (self.data / "staging").mkdir(parents=True, exist_ok=True)
         self._service = Service(self.data, self.databases, self.faults)
         try:
             self._socket = _listen(self._port)
@@ -98,6 +112,9 @@ class KustoEmulator:
             self._socket.close()
         if self._service is not None:
             self._service.close()
+        if self._azurite is not None:
+            self._azurite.stop()
+            self._azurite = None
         self._service = self._server = self._thread = self._socket = None
 
     def __enter__(self) -> KustoEmulator:
@@ -118,6 +135,8 @@ def run(
     port: int = 0,
     data: str | os.PathLike[str] = "kusto-emulator",
     databases: Sequence[str] = ("Demo",),
+    *,
+    azurite: bool = False,
 ) -> int:
     """Serves until SIGTERM or SIGINT; the exit code.
 
@@ -132,7 +151,7 @@ def run(
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
-    with KustoEmulator(data, databases, port) as emulator:
+    with KustoEmulator(data, databases, port, azurite=azurite) as emulator:
         line = {
             "cluster": emulator.cluster,
             "databases": list(emulator.databases),

@@ -7,13 +7,13 @@ ingestion properties, https://learn.microsoft.com/kusto/management/extent-tags.
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import duckdb
 
@@ -26,12 +26,14 @@ from .formats import load_error, select
 from .operations import COMPLETED, FAILED, SKIPPED, Journal, Operation
 from .properties import Plan
 from .properties import plan as read_plan
+from .sources import Source, SourceError, fetch, size_of
 from .types import Result, columns
 
 RESULT_COLUMNS = columns(
     "ExtentId:guid, ItemLoaded:string, Duration:timespan, HasErrors:bool, OperationId:guid"
 )
-SOURCE_BYTES_MAX = 6 * 1024**3  # documented limit of one source
+SCRATCH = "scratch"
+"""A folder beside the data for what is fetched; emptied at each start."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,13 @@ class Loaded:
     seconds: float
 
 
-class SourceError(Exception):
-    """A failure that one source caused."""
-
-    def __init__(self, error: KustoError, source: str) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.source = source
-
-
 class Ingestor:
     """Carries out ingestions; safe to call from several threads."""
 
-    def __init__(self, engine: Engine, journal: Journal, clock: Clock) -> None:
+    def __init__(self, engine: Engine, journal: Journal, clock: Clock, directory: Path) -> None:
+        self._scratch = directory / SCRATCH
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
         self._engine = engine
         self._journal = journal
         self._clock = clock
@@ -109,7 +105,7 @@ class Ingestor:
         connection = self._engine.cursor()
         try:
             keeps = self._keeps(connection, table, plan)
-            with tempfile.TemporaryDirectory(prefix="kusto-emulator-") as scratch:
+            with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 loaded = self._load(connection, table, plan, ingestion, Path(scratch))
             return self._commit(connection, table, plan, loaded if keeps else [], operation)
         finally:
@@ -143,14 +139,15 @@ class Ingestor:
         ingestion: Ingestion,
         scratch: Path,
     ) -> list[Loaded]:
-        files = [(source, local_file(source)) for source in ingestion.sources]
         if ingestion.inline is not None:
             file = scratch / "inline"
             file.write_text(ingestion.inline, "utf-8", newline="")
-            files = [("inline", file)]
+            sources = [Source("inline", file)]
+        else:
+            sources = fetch(ingestion.sources, scratch)
         return [
-            self._load_one(connection, table, plan, source, file, f"loaded{i}")
-            for i, (source, file) in enumerate(files)
+            self._load_one(connection, table, plan, source, f"loaded{i}")
+            for i, source in enumerate(sources)
         ]
 
     def _load_one(
@@ -158,14 +155,14 @@ class Ingestor:
         connection: duckdb.DuckDBPyConnection,
         table: Table,
         plan: Plan,
-        source: str,
-        file: Path,
+        origin: Source,
         place: str,
     ) -> Loaded:
         begun = time.monotonic()
+        source = origin.shown
         try:
-            size = _size(file, source)
-            query = select(connection, table, plan.reading, file, source)
+            size = size_of(origin)
+            query = select(connection, table, plan.reading, origin.file, source)
             listed = ", ".join(f"c{i}" for i in range(len(table.columns)))
             try:
                 connection.execute(f"CREATE TEMP TABLE {place} AS {_named(query, listed)}")
@@ -242,36 +239,6 @@ class Ingestor:
         extents.append(tx, self._engine, table, extent, plan.tags, plan.created or now, now)
         duration = dt.timedelta(seconds=part.seconds)
         return (extent.id, part.source, duration, False, operation.id)
-
-
-def local_file(source: str) -> Path:
-    """The file that a source names: an absolute path or a ``file://`` URI. Raises SourceError."""
-    if source.startswith("/"):
-        return Path(source)
-    parts = urlsplit(source)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
-    code = "BadRequest_EmptyBlobUri" if not source else "BadRequest_InvalidBlobUri"
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    raise SourceError(
-        KustoError(code, f"source '{shown}': this emulator reads local files only"), shown
-    )
-
-
-def _size(file: Path, source: str) -> int:
-    try:
-        size = file.stat().st_size
-        with file.open("rb"):
-            pass
-    except PermissionError as error:
-        raise KustoError("Download_Forbidden", f"access to '{source}' is forbidden") from error
-    except OSError as error:
-        raise KustoError("Download_SourceNotFound", f"source '{source}' was not found") from error
-    if size == 0:
-        raise KustoError("BadRequest_EmptyBlob", f"'{source}' is empty")
-    if size > SOURCE_BYTES_MAX:
-        raise KustoError("BadRequest_FileTooLarge", f"'{source}' is larger than 6 GB")
-    return size
 
 
 def _named(query: str, listed: str) -> str:

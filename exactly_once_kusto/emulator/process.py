@@ -74,17 +74,26 @@ class EmulatorProcess:
 
     Attributes:
         cluster: ``http://127.0.0.1:PORT``.
-        staging: ``file://DATA/staging``.
+        staging: ``file://DATA/staging``; with ``azurite`` a container in an Azurite that starts
+            and ends with it; or what was given, if staging is to outlive a kill.
         pid: of the running process.
         faults: the same as ``KustoEmulator.faults``, over HTTP; empty again after a restart.
     """
 
     def __init__(
-        self, data: str | os.PathLike[str], databases: Sequence[str] = ("Demo",), port: int = 0
+        self,
+        data: str | os.PathLike[str],
+        databases: Sequence[str] = ("Demo",),
+        port: int = 0,
+        *,
+        azurite: bool = False,
+        staging: str | None = None,
     ) -> None:
         self.data = Path(data).absolute()
         self.databases = tuple(databases)
         self.first_line: dict[str, Any] = {}
+        self._azurite = azurite
+        self._staging = staging
         self._port = port
         self._process: subprocess.Popen[str] | None = None
         self.start()
@@ -96,8 +105,8 @@ class EmulatorProcess:
 
     @property
     def staging(self) -> str:
-        """A directory for staged blobs, as a URI."""
-        return str(self.first_line["staging"])
+        """Where blobs may be staged, as a URI."""
+        return self._staging or str(self.first_line["staging"])
 
     @property
     def pid(self) -> int:
@@ -114,6 +123,7 @@ class EmulatorProcess:
         self.data.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "exactly_once_kusto.emulator"]
         command += ["--port", str(self._port), "--data", str(self.data)]
+        command += ["--azurite"] if self._azurite else []
         for name in self.databases:
             command += ["--database", name]
         root = str(Path(__file__).parents[2])

@@ -46,7 +46,7 @@ class Service:
         if abandoned:
             log.info("%d operations of an earlier run were abandoned", abandoned)
         self.queries = Queries(self.engine, self.clock)
-        self.ingestor = Ingestor(self.engine, self.journal, self.clock)
+        self.ingestor = Ingestor(self.engine, self.journal, self.clock, directory)
         self._running = threading.Semaphore(RUNNING_MAX)
         self._pending: set[threading.Thread] = set()
         self._pending_lock = threading.Lock()

@@ -61,8 +61,8 @@ OPTIONS = (
     Option(
         "staging",
         "text",
-        "Where parts and ledger are kept: `file:///directory` that all workers and the target "
-        "can read. No token in it.",
+        "Where parts and ledger are kept: `https://ACCOUNT.blob.core.windows.net/CONTAINER`, or "
+        "`file:///directory` that all workers and the target can read. No token in it.",
         required=True,
     ),
     Option(
@@ -164,6 +164,13 @@ OPTIONS = (
         "size",
         "Uncompressed bytes after which a writer begins another part.",
         default=1 << 30,
+    ),
+    Option(
+        "access_lifetime_s",
+        "duration",
+        "How long the access lasts that the target gets to the blobs of one command. After a "
+        "command whose answer was lost, nothing else is sent before it has expired.",
+        default=900.0,
     ),
     Option(
         "staging_timeout_s",
@@ -320,6 +327,8 @@ def _check_number(option: Option, value: object) -> None:
         raise _wrong(option, size_text(int(value)), "use '1 mb' to '4 gb'")
     if option.field == "heartbeat_timeout_s" and value < 1:
         raise _wrong(option, duration_text(value), "use '1 s' or more")
+    if option.field == "access_lifetime_s" and not 10 <= value <= 86_400:
+        raise _wrong(option, duration_text(value), "use '10 s' to '1 d'")
     if option.field.startswith("pending_") and value < 1:
         raise _wrong(option, value, "at least one slice has to wait for its commit")
 

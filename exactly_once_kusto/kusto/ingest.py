@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from exactly_once_kusto.errors import (
     ConfigurationError,
     StorageUnavailableError,
@@ -12,6 +10,7 @@ from exactly_once_kusto.errors import (
 from exactly_once_kusto.kusto import command
 from exactly_once_kusto.kusto.client import Client, redact
 from exactly_once_kusto.kusto.destination import Destination
+from exactly_once_kusto.kusto.staged import find_changed
 from exactly_once_kusto.protocol.outcome import (
     Accepted,
     Completed,
@@ -26,8 +25,7 @@ from exactly_once_kusto.protocol.outcome import (
     Submission,
     Transaction,
 )
-from exactly_once_kusto.protocol.slices import Part
-from exactly_once_kusto.storage.address import local_path, open_object
+from exactly_once_kusto.storage.access import readable
 
 RUNNING = ("InProgress", "Scheduled")
 PERMANENT = ("BadInput",)
@@ -39,10 +37,16 @@ Canceled: by a person, who can't make it unsent; whoever wants the job to stop, 
 """
 
 
-def submit(client: Client, destination: Destination, transaction: Transaction) -> Submission:
-    """Send the one command of an attempt. Nothing is sent if a part is not what was sealed."""
+def submit(
+    client: Client, destination: Destination, transaction: Transaction, until: float
+) -> Submission:
+    """Send the one command of an attempt, whose access to the parts ends at `until`.
+
+    Nothing is sent if a part is not what was sealed.
+    """
     try:
         changed = find_changed(transaction.parts)
+        sources = [readable(part.address, until) for part in transaction.parts]
     except StorageUnavailableError as error:
         return NotSent(f"staging can't be looked at: {error}")
     except ConfigurationError as error:
@@ -52,7 +56,7 @@ def submit(client: Client, destination: Destination, transaction: Transaction) -
     text = command.ingest_command(
         destination.table,
         destination.columns,
-        [local_path(part.address) or part.address for part in transaction.parts],
+        sources,
         transaction.id,
         destination.format,
     )
@@ -63,30 +67,6 @@ def submit(client: Client, destination: Destination, transaction: Transaction) -
     if not command.GUID.fullmatch(operation):
         return Lost("the cluster's answer names no operation")
     return Accepted(operation)
-
-
-def find_changed(parts: Sequence[Part]) -> str | None:
-    """Return what is wrong with the first part that is not as it was sealed; None if all are.
-
-    Raises:
-        StorageUnavailableError: nothing could be known.
-        OptionError: a part's address is of another version.
-    """
-    for part in parts:
-        store, name = open_object(part.address)
-        found = store.stat(name)
-        if found is None:
-            return (
-                f"part {part.address} is gone ({part.rows} rows): it was deleted by another hand; "
-                "put it back from a copy"
-            )
-        if (found.length, found.etag) != (part.length, part.etag):
-            return (
-                f"part {part.address} was changed after it was sealed: {part.length} bytes, mark "
-                f"{part.etag} then, {found.length} bytes, mark {found.etag} now; put the sealed "
-                "one back"
-            )
-    return None
 
 
 def poll(client: Client, destination: Destination, operation: str) -> OperationStatus:

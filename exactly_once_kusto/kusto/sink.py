@@ -13,6 +13,7 @@ from exactly_once_kusto.protocol.ports import Column, Settings
 from exactly_once_kusto.storage.address import check_address, open_store
 from exactly_once_kusto.storage.brake import StoredBrake
 from exactly_once_kusto.storage.log import Log
+from exactly_once_kusto.storage.patience import Patience
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,6 +51,7 @@ class KustoSink:
     on_rewind: str = "refuse"
     settle_s: float = 60.0
     part_size: int = 1 << 30
+    access_lifetime_s: float = 900.0
     staging_timeout_s: float = 600.0
     heartbeat_timeout_s: float = 30.0
     python: str | None = None
@@ -102,7 +104,7 @@ class KustoSink:
         plan = plan_columns(columns, self.mapping)
         destination = Destination.of(self, plan)
         return Stage(
-            open_store(self.staging),
+            open_store(self.staging, Patience(self.staging_timeout_s)),
             self.name,
             Encoding(plan, schema),
             destination.text(),

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exactly_once_kusto.kusto import evidence, ingest, preflight
+from exactly_once_kusto.kusto import evidence, ingest, preflight, staged
 from exactly_once_kusto.kusto.client import Client
 from exactly_once_kusto.kusto.columns import PlannedColumn
 from exactly_once_kusto.kusto.destination import Destination, parse_destination
 from exactly_once_kusto.protocol.outcome import (
     Access,
+    NotSent,
     OperationStatus,
     Sighting,
     Submission,
     Transaction,
 )
 from exactly_once_kusto.protocol.slices import Part
-from exactly_once_kusto.storage.address import open_object, open_store
+from exactly_once_kusto.storage.access import expires
+from exactly_once_kusto.storage.address import open_store
 
 if TYPE_CHECKING:
     from exactly_once_kusto.kusto.sink import KustoSink
@@ -40,6 +43,8 @@ class KustoTarget:
         self._plan = tuple(plan)
         self._clients: dict[str, Client] = {}
         self._lock = threading.Lock()
+        self._access = ("", 0, 0.0)
+        """Transaction, attempt and end of the access that was minted last: one is under way."""
 
     def preflight(self) -> None:
         """Check staging, table, columns and retention before the first row is taken.
@@ -52,13 +57,27 @@ class KustoTarget:
         preflight.check_target(self._client(destination), destination, self._plan)
 
     def mint(self, transaction: Transaction, attempt: int) -> Access:
-        """Return the access of an attempt: a directory is open to all, for ever."""
-        return Access(principal="local", expires_at=None)
+        """Return the access of an attempt: a directory is open for ever, blobs until it expires.
+
+        Only its end is kept here; the secret itself is made when the request is.
+        """
+        if not _expires(transaction):
+            return Access(principal="local", expires_at=None)
+        until = time.time() + self._sink.access_lifetime_s
+        self._access = (transaction.id, attempt, until)
+        return Access(principal="account key", expires_at=until)
 
     def submit(self, transaction: Transaction, attempt: int) -> Submission:
         """Send exactly one request."""
+        until = math.inf
+        if _expires(transaction):
+            identity, number, until = self._access
+            if (identity, number) != (transaction.id, attempt):
+                return NotSent(f"no access was minted for attempt {attempt}")
+            if until - time.time() < self._sink.access_lifetime_s / 2:
+                return NotSent(f"the access of attempt {attempt} was half over before it was sent")
         destination = parse_destination(transaction.destination)
-        return ingest.submit(self._client(destination), destination, transaction)
+        return ingest.submit(self._client(destination), destination, transaction, until)
 
     def poll(self, transaction: Transaction, operation: str) -> OperationStatus:
         """Say how the operation stands."""
@@ -79,9 +98,7 @@ class KustoTarget:
 
     def delete(self, parts: Sequence[Part]) -> None:
         """Delete staged parts; those that are gone are fine."""
-        for part in parts:
-            store, name = open_object(part.address)
-            store.delete(name)
+        staged.delete(parts)
 
     def close(self) -> None:
         """Close all connections."""
@@ -95,3 +112,7 @@ class KustoTarget:
             if destination.cluster not in self._clients:
                 self._clients[destination.cluster] = Client(destination.cluster)
             return self._clients[destination.cluster]
+
+
+def _expires(transaction: Transaction) -> bool:
+    return any(expires(part.address) for part in transaction.parts)

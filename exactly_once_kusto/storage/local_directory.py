@@ -11,15 +11,16 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from exactly_once_kusto.errors import StagingError, StorageUnavailableError
 from exactly_once_kusto.storage.objects import BytesLike, Stored, check_name
+from exactly_once_kusto.storage.patience import Patience
 
 O_TMPFILE = getattr(os, "O_TMPFILE", 0)
 """A file without a name, whose space is freed when its process is killed; 0 where unknown."""
@@ -36,6 +37,8 @@ NEXT_STEPS = {
     errno.ENAMETOOLONG: "choose a shorter 'staging' or 'name'",
 }
 
+Found = TypeVar("Found")
+
 NOT_BY_ITSELF = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
 """What does not go away by waiting, so that Flink need not try again."""
 
@@ -45,6 +48,7 @@ class LocalDirectory:
     """An `ObjectStore` in `root`, an absolute path. Directories are made when they are needed."""
 
     root: Path
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def address(self) -> str:
@@ -66,22 +70,12 @@ class LocalDirectory:
     def read(self, name: str) -> bytes | None:
         """Return the content of an object; None if there is none."""
         path = self._path(name)
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            refuse("read", path, error)
+        return self.patience.run(lambda: _unless_absent(path, path.read_bytes))
 
     def stat(self, name: str) -> Stored | None:
         """Return length and mark of an object without reading it; None if there is none."""
         path = self._path(name)
-        try:
-            return stored(path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            refuse("read", path, error)
+        return self.patience.run(lambda: _unless_absent(path, lambda: stored(path)))
 
     def list(self, prefix: str, after: str | None = None) -> Iterator[str]:
         """Return the names that begin with `prefix` and sort behind `after`, in order."""
@@ -92,19 +86,27 @@ class LocalDirectory:
     def delete(self, name: str) -> None:
         """Delete an object; one that is gone is fine."""
         path = self._path(name)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            refuse("delete", path, error)
+
+        def remove() -> None:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                refuse("delete", path, error)
+
+        self.patience.run(remove)
 
     def upload(self, name: str) -> LocalUpload:
         """Begin to write an object of any size."""
         path = self._path(name)
-        try:
-            make_directory(path.parent)
-            return LocalUpload(path)
-        except OSError as error:
-            refuse("write", path, error)
+
+        def begin() -> LocalUpload:
+            try:
+                make_directory(path.parent)
+                return LocalUpload(path, self.patience)
+            except OSError as error:
+                refuse("write", path, error)
+
+        return self.patience.run(begin)
 
     def _sync(self, name: str) -> None:
         folder = self._path(name).parent
@@ -133,9 +135,10 @@ class LocalDirectory:
 class LocalUpload:
     """A file that has no name yet, or a hidden one where the file system can't do without."""
 
-    def __init__(self, path: Path, *, unnamed: bool = True) -> None:
+    def __init__(self, path: Path, patience: Patience, *, unnamed: bool = True) -> None:
         """Open the file; OSErrors come as they are."""
         self._path = path
+        self._patience = patience
         self._hidden: Path | None = None
         self._length = 0
         # Unbuffered: Parquet's writer hands over whole pages and row groups.
@@ -147,20 +150,26 @@ class LocalUpload:
     def write(self, data: BytesLike) -> int:
         """Take `data`, return its length."""
         view = memoryview(data).cast("B")
-        done = 0
-        try:
-            while done < len(view):
-                done += os.write(self._open_file(), view[done:])
-        except OSError as error:
-            refuse("write", self._path, error)
+        file, done = self._open_file(), 0
+
+        def write_some() -> int:
+            # All or a part of it: a disk that fills up takes what it still can, then refuses.
+            try:
+                return os.write(file, view[done:])
+            except OSError as error:
+                refuse("write", self._path, error)
+
+        while done < len(view):
+            done += self._patience.run(write_some)
         self._length += done
         return done
 
     def seal(self) -> Stored:
         """Make all that was written durable under the name, if that is free."""
         try:
+            # Not twice: after it has failed, the kernel may have forgotten what was not written.
             os.fsync(self._open_file())
-            self._link()
+            self._patience.run(self._link)
             sync_directory(self._path.parent)
             return stored(self._path)
         except FileExistsError:
@@ -201,10 +210,15 @@ class LocalUpload:
         return self._file
 
     def _link(self) -> None:
-        if self._hidden is not None:
-            os.link(self._hidden, self._path)
-        else:
-            _link_unnamed(self._open_file(), self._path)
+        try:
+            if self._hidden is not None:
+                os.link(self._hidden, self._path)
+            else:
+                _link_unnamed(self._open_file(), self._path)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            refuse("write", self._path, error)
 
 
 def stored(path: Path) -> Stored:
@@ -252,6 +266,15 @@ def refuse(verb: str, path: Path, error: OSError) -> NoReturn:
     why = error.strerror or type(error).__name__
     kind = StagingError if error.errno in NOT_BY_ITSELF else StorageUnavailableError
     raise kind(f"can't {verb} {path}: {why}; {step}") from error
+
+
+def _unless_absent(path: Path, look: Callable[[], Found]) -> Found | None:
+    try:
+        return look()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        refuse("read", path, error)
 
 
 def _open_unnamed(folder: Path) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from pathlib import Path
 
 import pytest
 
+from exactly_once_kusto.emulator.azurite import KEY as AZURITE_KEY
 from exactly_once_kusto.errors import TargetError, TargetUnavailableError
 from exactly_once_kusto.protocol.judging import Verdict, judge
 from exactly_once_kusto.protocol.outcome import (
@@ -21,7 +22,7 @@ from exactly_once_kusto.protocol.outcome import (
     Running,
     Skipped,
 )
-from exactly_once_kusto.storage.address import local_path
+from exactly_once_kusto.storage.address import open_object
 from tests.kusto.conftest import rows, stage, transaction
 
 DEADLINE_S = 20.0
@@ -37,7 +38,7 @@ def follow(target, made, operation):
 
 
 def commit(target, made):
-    submission = target.submit(made, 1)
+    submission = send(target, made)
     assert isinstance(submission, Accepted), submission
     return submission.operation, follow(target, made, submission.operation)
 
@@ -58,9 +59,32 @@ def table(kusto):
     return kusto.table()
 
 
-@pytest.fixture
-def sink(kusto, table):
-    return kusto.sink(table)
+@pytest.fixture(params=["file", "azurite"])
+def sink(request, kusto, table):
+    """The sink on both kinds of staging."""
+    if request.param == "file":
+        return kusto.sink(table)
+    azurite = request.getfixturevalue("azurite")
+    return kusto.sink(table, staging=f"{azurite.container('staging')}/{table.lower()}")
+
+
+def send(target, made, attempt=1):
+    """Mint the attempt's access, send its one request."""
+    target.mint(made, attempt)
+    return target.submit(made, attempt)
+
+
+def contents(part):
+    store, name = open_object(part.address)
+    return store.read(name)
+
+
+def replace(part, data):
+    """What another hand may do."""
+    store, name = open_object(part.address)
+    store.delete(name)
+    if data is not None:
+        assert store.create(name, data)
 
 
 @pytest.fixture
@@ -73,7 +97,11 @@ def test_all_parts_of_a_transaction_come_in_with_one_command_and_are_counted(
 ):
     target.preflight()
     made = transaction(stage(sink, rows((1, "a"), (2, None)), rows((3, "'ü\n\\"))))
-    assert target.mint(made, 1) == Access("local", None)
+    access = target.mint(made, 1)
+    if sink.staging.startswith("file:"):
+        assert access == Access("local", None)
+    else:
+        assert 880 < access.expires_at - time.time() <= 900
     operation, status = commit(target, made)
     assert status == Completed()
     sighting = target.look(made, [operation], time.time())
@@ -112,7 +140,7 @@ def test_after_a_lost_reply_the_rows_are_found_by_the_tag(kusto, table, sink, ta
     kusto.emulator.faults.set({"on": "ingest", "do": "drop-reply"})
     made = transaction(stage(sink, rows((1, "a"))))
     since = time.time()
-    assert isinstance(target.submit(made, 1), Lost)
+    assert isinstance(send(target, made), Lost)
     wait_until(lambda: verdict(made, target.look(made, [], since)) is Verdict.ALL)
     assert kusto.query(f"{table} | count") == [{"Count": 1}]
 
@@ -120,7 +148,7 @@ def test_after_a_lost_reply_the_rows_are_found_by_the_tag(kusto, table, sink, ta
 def test_a_dropped_request_is_lost_too_and_leaves_nothing(kusto, sink, target):
     kusto.emulator.faults.set({"on": "ingest", "do": "drop-request"})
     made = transaction(stage(sink, rows((1, "a"))))
-    assert isinstance(target.submit(made, 1), Lost)
+    assert isinstance(send(target, made), Lost)
     sighting = target.look(made, [], time.time())
     assert (sighting.extents, sighting.busy) == ((), False)
 
@@ -128,7 +156,7 @@ def test_a_dropped_request_is_lost_too_and_leaves_nothing(kusto, sink, target):
 def test_a_command_that_still_runs_makes_a_look_busy(kusto, sink, target):
     kusto.emulator.faults.set({"on": "ingest", "do": "delay-apply", "seconds": 60})
     made = transaction(stage(sink, rows((1, "a"))))
-    submission = target.submit(made, 1)
+    submission = send(target, made)
     assert target.poll(made, submission.operation) == Running()
     assert target.look(made, [], time.time()).busy
     # It started before the attempt in question, whatever the clocks say.
@@ -140,7 +168,7 @@ def test_a_command_that_still_runs_makes_a_look_busy(kusto, sink, target):
 
 def test_throttling_is_refused_for_now(kusto, sink, target):
     kusto.emulator.faults.set({"on": "ingest", "do": "throttle"})
-    answer = target.submit(transaction(stage(sink, rows((1, "a")))), 1)
+    answer = send(target, transaction(stage(sink, rows((1, "a")))))
     assert isinstance(answer, Refused)
     assert not answer.permanent
 
@@ -168,7 +196,7 @@ def test_a_failed_operation_says_whether_to_try_again(kusto, sink, target, perma
 def test_a_table_that_is_gone_is_refused_with_kusto_s_text(kusto, table, sink, target):
     made = transaction(stage(sink, rows((1, "a"))))
     kusto.command(f".drop table {table}")
-    answer = target.submit(made, 1)
+    answer = send(target, made)
     assert isinstance(answer, Refused)
     assert answer.permanent
     assert table in answer.message
@@ -178,9 +206,9 @@ def test_a_table_that_is_gone_is_refused_with_kusto_s_text(kusto, table, sink, t
 
 def test_a_deleted_part_is_named_and_nothing_is_sent(kusto, sink, target):
     parts = stage(sink, rows((1, "a")), rows((2, "b")))
-    Path(local_path(parts[1].address)).unlink()
+    replace(parts[1], None)
     made = transaction(parts)
-    answer = target.submit(made, 1)
+    answer = send(target, made)
     assert isinstance(answer, Refused)
     assert answer.permanent
     assert f"part {parts[1].address} is gone (1 rows)" in answer.message
@@ -190,10 +218,9 @@ def test_a_deleted_part_is_named_and_nothing_is_sent(kusto, sink, target):
 @pytest.mark.parametrize("keep_length", [True, False])
 def test_a_changed_part_is_named_and_nothing_is_sent(sink, target, keep_length):
     parts = stage(sink, rows((1, "a")))
-    path = Path(local_path(parts[0].address))
-    data = path.read_bytes()
-    path.write_bytes(bytes(len(data)) if keep_length else data[:-1])
-    answer = target.submit(transaction(parts), 1)
+    data = contents(parts[0])
+    replace(parts[0], bytes(len(data)) if keep_length else data[:-1])
+    answer = send(target, transaction(parts))
     assert isinstance(answer, Refused)
     assert answer.permanent
     assert f"part {parts[0].address} was changed after it was sealed" in answer.message
@@ -208,7 +235,7 @@ def test_parts_are_deleted_once_and_again(sink, target):
     parts = stage(sink, rows((1, "a")), rows((2, "b")))
     target.delete(parts)
     target.delete(parts)
-    assert not any(Path(local_path(part.address)).exists() for part in parts)
+    assert [contents(part) for part in parts] == [None, None]
 
 
 def test_a_slice_goes_where_it_was_sealed_for_whatever_the_options_say_now(kusto, table, sink):
@@ -287,7 +314,7 @@ def test_a_target_that_does_not_answer_is_no_verdict(kusto, sink):
     away = kusto.sink("Gone", cluster="http://127.0.0.1:1")
     target = kusto.target(away)
     made = transaction(stage(away, rows((1, "a"))))
-    assert isinstance(target.submit(made, 1), NotSent)
+    assert isinstance(send(target, made), NotSent)
     for ask in (
         target.preflight,
         lambda: target.poll(made, "00000000-1111-2222-3333-444444444444"),
@@ -303,3 +330,79 @@ def test_a_reply_lost_while_reading_is_no_verdict(kusto, sink, target):
         kusto.emulator.faults.set({"on": kind, "do": "drop-reply"})
         with pytest.raises(TargetUnavailableError, match="did not answer"):
             target.look(made, [], time.time())
+
+
+# ---- blobs
+
+
+@pytest.fixture
+def blob_sink(kusto, table, azurite):
+    return kusto.sink(table, staging=azurite.container("staging"), access_lifetime_s=10.0)
+
+
+def test_no_access_is_in_what_outlives_a_command(kusto, table, blob_sink, caplog):
+    """The SAS is in the request alone: not in Kusto's journals, our logs, nor in what is kept."""
+    caplog.set_level(logging.DEBUG)
+    target = kusto.target(blob_sink)
+    made = transaction(stage(blob_sink, rows((1, "a")), rows((2, "b"))))
+    operation, status = commit(target, made)
+    assert status == Completed()
+    shown = [str(kusto.command(f".show {what}")) for what in ("commands", "operations")]
+    shown.append(str(kusto.command(f".show operation {operation} details")))
+    kept = [repr(target.mint(made, 2)), repr(made), repr(target), caplog.text]
+    for text in shown + kept:
+        assert "sig=" not in text
+        assert AZURITE_KEY not in text
+    assert made.parts[0].address in shown[-1], "the details name the blob: the test looks there"
+
+
+def test_a_blob_that_cannot_be_read_fails_the_command_without_showing_its_access(
+    kusto, table, blob_sink
+):
+    """It is deleted between our look and Kusto's reading."""
+    target = kusto.target(blob_sink)
+    made = transaction(stage(blob_sink, rows((1, "a")), rows((2, "b"))))
+    kusto.emulator.faults.set({"on": "ingest", "do": "delay-apply", "seconds": 0.5})
+    submission = send(target, made)
+    replace(made.parts[1], None)
+    status = follow(target, made, submission.operation)
+    assert isinstance(status, Failed)
+    assert status.permanent
+    assert "Download_SourceNotFound" in status.message
+    assert "sig=" not in status.message
+    assert kusto.query(f"{table} | count") == [{"Count": 0}]
+
+
+def test_a_request_without_access_or_with_one_that_ends_soon_is_not_sent(kusto, blob_sink):
+    target = kusto.target(blob_sink)
+    made = transaction(stage(blob_sink, rows((1, "a"))))
+    assert target.submit(made, 1) == NotSent("no access was minted for attempt 1")
+    target.mint(made, 1)
+    identity, number, until = target._access
+    target._access = (identity, number, until - 6.0)
+    assert target.submit(made, 1) == NotSent(
+        "the access of attempt 1 was half over before it was sent"
+    )
+    assert not [r for r in kusto.command(".show commands") if made.id in r["Text"]]
+
+
+def test_hundreds_of_blobs_go_in_one_command(kusto, table, blob_sink):
+    target = kusto.target(blob_sink)
+    made = transaction(stage(blob_sink, *(rows((i, "a")) for i in range(240))))
+    _, status = commit(target, made)
+    assert status == Completed()
+    assert kusto.query(f"{table} | summarize count(), dcount(id)")[0]["count_"] == 240
+    target.delete(made.parts)
+    assert contents(made.parts[0]) is None
+
+
+def test_storage_that_is_away_sends_nothing(kusto, blob_sink, azurite):
+    target = kusto.target(blob_sink)
+    made = transaction(stage(blob_sink, rows((1, "a"))))
+    azurite.stop()
+    try:
+        answer = send(target, made)
+    finally:
+        azurite.start()
+    assert isinstance(answer, NotSent)
+    assert "staging can't be looked at" in answer.message

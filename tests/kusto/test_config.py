@@ -40,8 +40,8 @@ def test_keys_in_ddl():
     assert [option.key for option in OPTIONS] == [
         *("name", "cluster", "database", "table", "staging", "commit", "auth", "mapping", "format"),
         *("commit-wait", "hold-size", "hold-age", "pending-slices-max", "pending-bytes-max"),
-        *("on-failure", "on-rewind", "settle", "part-size", "staging-timeout"),
-        *("heartbeat-timeout", "python"),
+        *("on-failure", "on-rewind", "settle", "part-size", "access-lifetime"),
+        *("staging-timeout", "heartbeat-timeout", "python"),
     ]
 
 
@@ -121,7 +121,8 @@ REFUSED = [
     ({"database": " "}, "option 'database': ' ' can't name a database; use 1 to 1024"),
     ({"table": "a\nb"}, "can't name a table"),
     ({"table": "x" * 1025}, "can't name a table"),
-    ({"staging": "https://a.blob.core.windows.net/c"}, "not in this version; use file:///"),
+    ({"staging": "https://a.blob.core.windows.net/c"}, "is no such address; use file:///"),
+    ({"access-lifetime": "9 s"}, "option 'access-lifetime': '9 s' can't be used; use '10 s' to"),
     ({"commit": "queued"}, "option 'commit': 'queued' is not in this version; use 'direct'"),
     ({"commit": "move"}, "option 'commit': 'move' is not in this version; use 'direct'"),
     ({"commit": "dierct"}, "option 'commit': 'dierct' is unknown; use 'direct'"),

@@ -27,6 +27,7 @@ def sink(tmp_path):
         auth="none",
         mapping={"note": "Note"},
         part_size=1 << 20,
+        staging_timeout_s=0.0,
     )
 
 

