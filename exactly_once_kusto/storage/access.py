@@ -35,5 +35,6 @@ def readable(address: str, until: float) -> str:
         account_key=account_key(address),
         permission=BlobSasPermissions(read=True),
         expiry=datetime.fromtimestamp(until, UTC),
+        protocol="https,http" if found.is_azurite else "https",
     )
     return f"{address}?{token}"

@@ -7,6 +7,8 @@ http://127.0.0.1:PORT/devstoreaccount1/CONTAINER[/folder]       (Azurite)
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -29,7 +31,7 @@ AZURITE_KEY = (
 )
 """Published by Microsoft for every Azurite: no secret."""
 
-ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})\.blob\.[a-z0-9-]+(\.[a-z0-9-]+)+")
+ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})(?:\.z[0-9]{2})?\.blob\.[a-z0-9-]+(\.[a-z0-9-]+)+")
 CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -119,7 +121,7 @@ def account_key(address: str) -> str:
     """Return the key of an account of blob storage.
 
     Raises:
-        OptionError: the environment has none.
+        OptionError: the environment has none, or something else in its place.
     """
     if _blobs(address).is_azurite:
         return AZURITE_KEY
@@ -130,6 +132,13 @@ def account_key(address: str) -> str:
             f"variable {KEY_VARIABLE} of client and workers; signing in with Entra ID is not in "
             "this version"
         )
+    try:
+        base64.b64decode(key, validate=True)
+    except binascii.Error:
+        raise OptionError(
+            f"option 'staging': what the environment variable {KEY_VARIABLE} holds is no key of an "
+            "account (base64); take 'key1' or 'key2' of the account, not its connection string"
+        ) from None
     return key
 
 

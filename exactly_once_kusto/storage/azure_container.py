@@ -12,19 +12,13 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
+from urllib.parse import urlsplit
 
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from exactly_once_kusto.errors import StagingError, StorageUnavailableError
+from exactly_once_kusto.storage.azure_errors import code_of, is_taken, refuse
 from exactly_once_kusto.storage.block_upload import BlockUpload
 from exactly_once_kusto.storage.objects import Stored, check_name
 from exactly_once_kusto.storage.patience import Patience
@@ -34,11 +28,6 @@ CONNECT_S, READ_S = 5.0, 10.0
 
 BLOCK_BYTES_MAX = 8 << 20
 UPLOADS_MAX = 2
-TAKEN = (ResourceExistsError, ResourceModifiedError)
-"""The answers to `If-None-Match: *` where the name is taken: 409 BlobAlreadyExists, or 412."""
-
-AWAY = (408, 429, 500, 502, 503, 504)
-PASSING_CODES = ("ContainerBeingDeleted", "AccountBeingCreated", "ServerBusy")
 
 
 @dataclass(frozen=True)
@@ -67,9 +56,9 @@ class AzureContainer:
         def put() -> bool:
             try:
                 blob.upload_blob(data, overwrite=False, validate_content=True)
-            except TAKEN:
-                return False
             except AzureError as error:
+                if is_taken(error):
+                    return False
                 refuse("write", self._at(name), error)
             return True
 
@@ -119,18 +108,13 @@ class AzureContainer:
             refuse("list", self.address, error)
 
     def delete(self, name: str) -> None:
-        """Delete an object; one that is gone is fine."""
-        blob = self._blob(name)
-
-        def remove() -> None:
-            try:
-                blob.delete_blob()
-            except ResourceNotFoundError as error:
-                self._check_container(name, error)
-            except AzureError as error:
-                refuse("delete", self._at(name), error)
-
-        self.patience.run(remove)
+        """Delete an object; one that is gone is fine. Tried once: nothing waits for tidying up."""
+        try:
+            self._blob(name).delete_blob()
+        except ResourceNotFoundError as error:
+            self._check_container(name, error)
+        except AzureError as error:
+            refuse("delete", self._at(name), error)
 
     def upload(self, name: str) -> BlockUpload:
         """Begin to write an object of any size; nothing is sent yet."""
@@ -141,19 +125,26 @@ class AzureContainer:
             patience=self.patience,
             block_bytes_max=self.block_bytes_max,
             uploads_max=self.uploads_max,
-            refuse=refuse,
         )
 
-    def _check_container(self, name: str, error: HttpResponseError) -> None:
+    def _check_container(self, name: str, error: AzureError) -> None:
         """No such object; but a container that is not there is another matter."""
-        if _code(error) == "ContainerNotFound":
+        if code_of(error) == "ContainerNotFound":
             refuse("reach", self._at(name), error)
+
+    @property
+    def _account(self) -> str:
+        # The SDK finds the account in some forms of address only.
+        parts = urlsplit(self.container)
+        if parts.scheme == "http":
+            return parts.path.split("/")[1]
+        return (parts.hostname or "").partition(".")[0]
 
     @cached_property
     def _client(self) -> ContainerClient:
         return ContainerClient.from_container_url(
             self.container,
-            credential=self.key,
+            credential={"account_name": self._account, "account_key": self.key},
             retry_total=0,
             connection_timeout=CONNECT_S,
             read_timeout=READ_S,
@@ -169,35 +160,3 @@ class AzureContainer:
 
     def _at(self, name: str) -> str:
         return f"{self.address}/{name}"
-
-
-def _code(error: HttpResponseError) -> str:
-    """The service's own word for what is wrong (REST: Status and Error Codes)."""
-    code = getattr(error, "error_code", None) or ""
-    return str(getattr(code, "value", code))
-
-
-def refuse(verb: str, address: str, error: AzureError) -> NoReturn:
-    """Raise an error of the SDK with what it was about and what to do; no secret is in it.
-
-    Raises:
-        StagingError: it can't go until a person has changed something.
-        StorageUnavailableError: any other; the same call may succeed later.
-    """
-    if not isinstance(error, HttpResponseError) or error.status_code is None:
-        raise StorageUnavailableError(
-            f"can't {verb} {address}: {type(error).__name__}, the storage does not answer; look "
-            "whether the account can be reached from here"
-        ) from error
-    code = _code(error)
-    said = f"can't {verb} {address}: HTTP {error.status_code} {code}".rstrip()
-    if code == "ContainerNotFound":
-        raise StagingError(f"{said}; create the container, it is never made by the sink") from error
-    if isinstance(error, ClientAuthenticationError) or error.status_code in (401, 403):
-        raise StagingError(
-            f"{said}; the workers' key (AZURE_STORAGE_KEY) is not the account's, or a firewall "
-            "keeps them out"
-        ) from error
-    if error.status_code in AWAY or code in PASSING_CODES:
-        raise StorageUnavailableError(f"{said}; the service is busy or has a fault") from error
-    raise StagingError(f"{said}; check the address and the account's kind") from error

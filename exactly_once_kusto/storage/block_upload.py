@@ -12,15 +12,22 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
-from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobBlock
 
+from exactly_once_kusto.storage.azure_errors import is_taken, is_without_blocks, refuse
 from exactly_once_kusto.storage.objects import BytesLike, Stored
 from exactly_once_kusto.storage.patience import Patience
 
-BLOCK_READ_S = 60.0
+BLOCK_SEND_S, BLOCK_READ_S = 60.0, 60.0
+"""What one try of a block may take to be sent, and to be answered.
+
+The transport counts the sending of a whole body against its limit to connect: with that of a small
+call, a link of less than 13 Mbit/s could never send 8 MiB.
+"""
+LIMITS = {"connection_timeout": BLOCK_SEND_S, "read_timeout": BLOCK_READ_S}
 BLOCKS_MAX = 50_000  # REST: Put Block List
 NONCE = "nonce"
 
@@ -39,7 +46,6 @@ class BlockUpload:
     patience: Patience
     block_bytes_max: int
     uploads_max: int
-    refuse: Callable[[str, str, AzureError], NoReturn]
     _filling: bytearray = field(default_factory=bytearray)
     _blocks: list[str] = field(default_factory=list)
     _under_way: set[Future[None]] = field(default_factory=set)
@@ -57,15 +63,15 @@ class BlockUpload:
         """
         if not self._open:
             raise ValueError(f"{self.address} is sealed or aborted")
-        view = memoryview(data).cast("B")
-        for start in range(0, len(view), self.block_bytes_max):
-            self._filling += view[start : start + self.block_bytes_max]
-            while len(self._filling) >= self.block_bytes_max:
-                block = bytes(self._filling[: self.block_bytes_max])
-                del self._filling[: self.block_bytes_max]
-                self._send(block)
-        self._length += len(view)
-        return len(view)
+        view, taken = memoryview(data).cast("B"), 0
+        while taken < len(view):
+            room = self.block_bytes_max - len(self._filling)
+            self._filling += view[taken : taken + room]
+            taken += min(room, len(view) - taken)
+            if len(self._filling) == self.block_bytes_max:
+                self._send()
+        self._length += taken
+        return taken
 
     def seal(self) -> Stored:
         """Make all that was written durable under the name, if that is free.
@@ -79,19 +85,22 @@ class BlockUpload:
             if not self._blocks:
                 return self.patience.run(self._put_whole, self._give_up)
             if self._filling:
-                self._send(bytes(self._filling))
+                self._send()
             self._settle(0)
             return self.patience.run(self._put_list, self._give_up)
         finally:
             self.abort()
 
     def abort(self) -> None:
-        """Forget what was written. Harmless after `seal`, and twice."""
+        """Forget what was written. Harmless after `seal`, and twice.
+
+        A block that is under way is not waited for: it is in no list, so nobody will see it.
+        """
         self._open = False
         self._give_up.set()
         senders, self._senders = self._senders, None
         if senders is not None:
-            senders.shutdown(wait=True, cancel_futures=True)
+            senders.shutdown(wait=False, cancel_futures=True)
         self._under_way.clear()
         self._filling = bytearray()
 
@@ -110,10 +119,12 @@ class BlockUpload:
 
     # ---- within
 
-    def _send(self, block: bytes) -> None:
+    def _send(self) -> None:
         if len(self._blocks) >= BLOCKS_MAX:
             raise ValueError(f"{self.address} would have more than {BLOCKS_MAX} blocks")
+        # First of all, so that there is no copy of this block while others are waited for.
         self._settle(self.uploads_max - 1)
+        block, self._filling = bytes(self._filling), bytearray()
         if self._senders is None:
             self._senders = ThreadPoolExecutor(self.uploads_max, "upload")
         # All ids of a blob must be of one length; they name places, so a second upload replaces.
@@ -137,9 +148,9 @@ class BlockUpload:
 
     def _stage(self, identity: str, block: bytes) -> None:
         try:
-            self.blob.stage_block(identity, block, validate_content=True, read_timeout=BLOCK_READ_S)
+            self.blob.stage_block(identity, block, validate_content=True, **LIMITS)
         except AzureError as error:
-            self.refuse("write", self.address, error)
+            refuse("write", self.address, error)
 
     def _put_whole(self) -> Stored:
         return self._make(
@@ -148,7 +159,7 @@ class BlockUpload:
                 overwrite=False,
                 metadata={NONCE: self.nonce},
                 validate_content=True,
-                read_timeout=BLOCK_READ_S,
+                **LIMITS,
             )
         )
 
@@ -156,24 +167,26 @@ class BlockUpload:
         blocks = [BlobBlock(identity) for identity in self._blocks]
         return self._make(
             lambda: self.blob.commit_block_list(
-                blocks, metadata={NONCE: self.nonce}, if_none_match="*", read_timeout=BLOCK_READ_S
+                blocks, metadata={NONCE: self.nonce}, if_none_match="*", **LIMITS
             )
         )
 
     def _make(self, put: Callable[[], dict[str, Any]]) -> Stored:
         try:
             return Stored(self.address, self._length, str(put()["etag"]))
-        except (ResourceExistsError, ResourceModifiedError) as taken:
-            return self._own(taken)
         except AzureError as error:
-            self.refuse("write", self.address, error)
+            if is_taken(error):
+                return self._own(error)
+            if is_without_blocks(error):
+                self._give_up.set()  # the same list can't succeed later
+            refuse("write", self.address, error)
 
     def _own(self, taken: AzureError) -> Stored:
         """The name is taken: by ourselves, in a try whose answer was lost, or by another."""
         try:
             found = self.blob.get_blob_properties()
         except AzureError as error:
-            self.refuse("read", self.address, error)
+            refuse("read", self.address, error)
         if (found.metadata or {}).get(NONCE) != self.nonce:
             raise FileExistsError(f"{self.address} is there already") from taken
         return Stored(self.address, int(found.size), str(found.etag))

@@ -84,16 +84,12 @@ class LocalDirectory:
         return iter(sorted(n for n in names if n.startswith(prefix) and (not after or n > after)))
 
     def delete(self, name: str) -> None:
-        """Delete an object; one that is gone is fine."""
+        """Delete an object; one that is gone is fine. Tried once: nothing waits for tidying up."""
         path = self._path(name)
-
-        def remove() -> None:
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                refuse("delete", path, error)
-
-        self.patience.run(remove)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            refuse("delete", path, error)
 
     def upload(self, name: str) -> LocalUpload:
         """Begin to write an object of any size."""

@@ -36,15 +36,18 @@ class Upload(Protocol):
         """Take `data`, return its length. Memory does not grow with what was written.
 
         Raises:
-            StorageUnavailableError: the storage is full, gone or read-only.
+            StorageUnavailableError: the storage is full or gone, also for earlier data. What was
+                written is not known to be whole: the only thing left is `abort`.
+            StagingError: no right, or no container.
         """
 
     def seal(self) -> Stored:
         """Make all that was written durable under the name, if that is free.
 
         Raises:
-            FileExistsError: the name is taken; the object there is unchanged.
-            StorageUnavailableError: the storage is full, gone or read-only.
+            FileExistsError: the name is taken by another; the object there is unchanged.
+            StorageUnavailableError: the storage is full or gone; the object may be there or not.
+            StagingError: no right, or no container.
         """
 
     def abort(self) -> None:
@@ -65,8 +68,10 @@ class Upload(Protocol):
 class ObjectStore(Protocol):
     """Objects under one address. Safe to use from several threads and processes.
 
-    Every method raises StorageUnavailableError where the storage can't be reached or refuses, and
-    ValueError for a name of another form.
+    Every method raises StorageUnavailableError where the storage can't be reached now, StagingError
+    where that takes a person (no right, no container), and ValueError for a name of another form.
+    After StorageUnavailableError it is not known whether the call had its effect: its answer may be
+    what was lost. A store that was opened with a `Patience` has tried again for so long by then.
     """
 
     @property
@@ -74,7 +79,10 @@ class ObjectStore(Protocol):
         """Where the store lies, without secrets; the same text for the same place."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create an object, atomically and durably. False: the name is taken, nothing changed."""
+        """Create an object, atomically and durably. False: the name is taken, nothing changed.
+
+        Who tries again after an error may find the name taken by its own first try.
+        """
 
     def read(self, name: str) -> bytes | None:
         """Return the content of an object; None if there is none."""
@@ -89,7 +97,7 @@ class ObjectStore(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Delete an object; one that is gone is fine."""
+        """Delete an object; one that is gone is fine. Tried once: nothing waits for tidying up."""
 
     def upload(self, name: str) -> Upload:
         """Begin to write an object of any size."""
