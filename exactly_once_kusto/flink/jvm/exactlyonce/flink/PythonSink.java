@@ -55,7 +55,10 @@ public final class PythonSink
                                 CommittableMessageTypeInfo.of(OpaqueBytes::new),
                                 new CoordinatorOperator(spec))
                         .setParallelism(1)
-                        .setMaxParallelism(1);
+                        .setMaxParallelism(1)
+                        // Or in a job of parallelism 1 Flink's committer is chained to it, its
+                        // state gets this maximum too, and the job can't be rescaled any more.
+                        .disableChaining();
         // The input is an exchange behind the writer, which bears the sink's uid if there is one.
         // Flink puts that uid before ours, and refuses ours where the user has set none.
         if (Submission.writerOf(parts.getTransformation()).getUid() != null) {

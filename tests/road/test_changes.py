@@ -1,0 +1,50 @@
+"""What may be changed between a savepoint and its restore, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from exactly_once_kusto.cluster import FlinkCluster
+
+from .road import Road, differences, expected
+
+pytestmark = pytest.mark.flink
+
+ROWS = 16_000
+SLOW = {"on": "ingest", "do": "delay-apply", "seconds": 8.0, "times": 1000}
+
+
+def test_slices_go_where_they_were_sealed_for_and_a_changed_name_or_staging_is_refused(
+    road: Road, cluster: FlinkCluster, tmp_path
+) -> None:
+    """The savepoint holds slices of table T; the job goes on into U, in small parts, held back."""
+    road.create_table("U", "n:long, label:string")
+    road.kusto.faults.set(SLOW)
+    job = road.submit(rows=ROWS, rate=1000, parallelism=1, options={"commit-wait": "100 ms"})
+    road.wait(road.open_transactions, "an ingest that runs")
+    savepoint = cluster.stop_with_savepoint(job)
+    assert road.open_transactions(), "nothing was pending: the test shows nothing"
+    road.kusto.faults.clear()
+
+    entries = road.ledger().position
+    road.name = "renamed"
+    text = road.failed(road.submit(rows=ROWS, parallelism=1, from_savepoint=savepoint))
+    assert "option 'name' was changed" in text
+    assert road.ledger().position == 0, "a refused start left a trace"
+    road.name = "road"
+    elsewhere = {"staging": (tmp_path / "elsewhere").as_uri()}
+    text = road.failed(
+        road.submit(rows=ROWS, parallelism=1, options=elsewhere, from_savepoint=savepoint)
+    )
+    assert "option 'staging' was changed" in text
+    assert road.ledger().position == entries, "a refused start left a trace"
+
+    changed = {"table": "U", "part-size": "1 mb", "hold-age": "3 s", "commit-wait": "1 s"}
+    job = road.submit(
+        rows=ROWS, rate=4000, parallelism=1, options=changed, from_savepoint=savepoint
+    )
+    road.finished(job)
+    old, new = road.rows(), road.rows("U | project n, label")
+    assert differences(old + new, expected(ROWS)) == {}
+    last_old = max(n for n, _ in old)
+    assert last_old < min(n for n, _ in new), "a slice went into the other table"
