@@ -17,6 +17,15 @@ settings.register_profile(
 settings.load_profile("any-machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--staging",
+        choices=["some", "both"],
+        default="some",
+        help="both: every test of the road also on Azurite (make test-all); some: a few of them",
+    )
+
+
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """A blob service; each test takes a container or a folder of its own."""

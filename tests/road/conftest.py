@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from exactly_once_kusto.cluster import FlinkCluster
+from exactly_once_kusto.emulator.azurite import Azurite
 from exactly_once_kusto.emulator.process import EmulatorProcess
 
 from .road import Road
@@ -34,9 +36,29 @@ def cluster(shared_cluster: FlinkCluster) -> Iterator[FlinkCluster]:
             shared_cluster.cancel(job)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Which staging a test of the road runs on: a directory, unless its marker says more."""
+    if "staging" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("staging")
+    kinds = ["file"] if marker is None else list(marker.args)
+    if metafunc.config.getoption("--staging") == "both" and kinds != ["file", "only"]:
+        kinds = ["file", "azurite"]
+    metafunc.parametrize("staging", [kind for kind in kinds if kind != "only"], indirect=True)
+
+
 @pytest.fixture
-def road(cluster: FlinkCluster, tmp_path: Path) -> Iterator[Road]:
-    with EmulatorProcess(data=tmp_path / "kusto", databases=["Demo"]) as kusto:
+def staging(request: pytest.FixtureRequest) -> str | None:
+    """The address of a new container; None for the emulator's own directory."""
+    if request.param == "file":
+        return None
+    azurite: Azurite = request.getfixturevalue("azurite")
+    return f"{azurite.container('road')}/{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def road(cluster: FlinkCluster, tmp_path: Path, staging: str | None) -> Iterator[Road]:
+    with EmulatorProcess(data=tmp_path / "kusto", databases=["Demo"], staging=staging) as kusto:
         road = Road(cluster, kusto)
         road.create_table("T", "n:long, label:string")
         yield road

@@ -28,21 +28,29 @@ def main() -> None:
     parser.add_argument("--columns", default="n BIGINT, label STRING")
     parser.add_argument("--select", default="n, '{label}'")
     parser.add_argument("--option", action="append", default=[], help="key=value of the DDL")
+    parser.add_argument("--config", action="append", default=[], help="key=value of Flink")
     given = parser.parse_args()
 
     config = Configuration()
     config.set_string("execution.checkpointing.interval", "1 s")
     config.set_string("pipeline.name", f"{given.name} {given.label}")
+    # Without it the ids of operators depend on what is chained, and so on the parallelism.
+    config.set_string("table.exec.uid.generation", "ALWAYS")
+    config.set_string("pipeline.max-parallelism", "128")
+    for option in given.config:
+        config.set_string(*option.split("=", 1))
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_parallelism(given.parallelism)
     tables = StreamTableEnvironment.create(env)
     register(tables)
+    # In batch mode a source has to be bounded by itself, not by its sequence.
+    given.bounded = f", 'number-of-rows' = '{given.rows}'" if "BATCH" in str(given.config) else ""
     # The sequence keeps all numbers that are left in the TaskManager's heap: no more than needed.
     end = (given.rows or UNBOUNDED_ROWS) - 1
     tables.execute_sql(
         "CREATE TABLE source (n BIGINT) WITH ('connector' = 'datagen', "
         f"'rows-per-second' = '{given.rate}', 'fields.n.kind' = 'sequence', "
-        f"'fields.n.start' = '0', 'fields.n.end' = '{end}')"
+        f"'fields.n.start' = '0', 'fields.n.end' = '{end}'{given.bounded})"
     )
     options = {
         "connector": "exactly-once-kusto",
@@ -53,6 +61,7 @@ def main() -> None:
         "staging": given.staging,
         "auth": "none",
         "settle": "3 s",
+        "access-lifetime": "10 s",
     }
     options.update(option.split("=", 1) for option in given.option)
     ddl = ", ".join(f"'{key}' = '{value}'" for key, value in options.items() if value)

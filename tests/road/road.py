@@ -14,6 +14,7 @@ from exactly_once_kusto.cli.transactions import read_ledger
 from exactly_once_kusto.cluster import FlinkCluster, wait_until
 from exactly_once_kusto.emulator.process import EmulatorProcess
 from exactly_once_kusto.protocol.ledger import Ledger
+from exactly_once_kusto.storage.address import open_store
 
 JOB = Path(__file__).with_name("job.py")
 Row = tuple[Any, ...]
@@ -58,6 +59,7 @@ class Road:
         parallelism: int = 2,
         options: dict[str, str] | None = None,
         from_savepoint: str | None = None,
+        config: dict[str, str] | None = None,
         **more: str,
     ) -> str:
         args = [
@@ -67,6 +69,8 @@ class Road:
         ]
         for key, value in (options or {}).items():
             args += ["--option", f"{key}={value}"]
+        for key, value in (config or {}).items():
+            args += ["--config", f"{key}={value}"]
         for key, value in more.items():
             args += [f"--{key}", value]
         job = self.cluster.run_python(JOB, args=args, from_savepoint=from_savepoint)
@@ -86,9 +90,15 @@ class Road:
     def ledger(self) -> Ledger:
         return read_ledger(self.kusto.staging, self.name)
 
-    def parts(self) -> list[Path]:
-        staging = Path(self.kusto.staging.removeprefix("file://"))
-        return sorted(staging.glob(f"{self.name}/parts/*.parquet"))
+    def parts(self) -> list[str]:
+        return list(open_store(self.kusto.staging).list(f"{self.name}/parts/"))
+
+    def ingestions(self) -> int:
+        """How many ingest commands the target has taken."""
+        operations = self.command(
+            ".show operations | where Operation contains 'Ingest' | distinct OperationId"
+        )
+        return len(operations)
 
     def committed(self) -> int:
         return sum(t.committed is not None for t in self.ledger().transactions.values())

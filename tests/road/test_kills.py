@@ -18,6 +18,7 @@ def slow_ingest(road: Road, seconds: float) -> None:
     road.kusto.faults.set({"on": "ingest", "do": "delay-apply", "seconds": seconds, "times": 1000})
 
 
+@pytest.mark.staging("azurite")
 def test_a_task_manager_killed_while_rows_are_written(road: Road, cluster: FlinkCluster) -> None:
     job = road.submit(rows=20_000, rate=2000, parallelism=4)
     road.wait(lambda: road.count() > 4000, "the first rows")
@@ -27,6 +28,7 @@ def test_a_task_manager_killed_while_rows_are_written(road: Road, cluster: Flink
     assert road.ledger().ended(road.ledger().last_start[1])
 
 
+@pytest.mark.staging("file", "azurite")
 def test_a_task_manager_killed_between_checkpoint_and_commit(
     road: Road, cluster: FlinkCluster
 ) -> None:

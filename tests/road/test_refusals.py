@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from exactly_once_kusto.cluster import ClientError, FlinkCluster
+from exactly_once_kusto.storage.address import open_store
 
 from .road import Road
 
@@ -18,7 +19,8 @@ def refused(road: Road, job: str) -> str:
     attempts = [task.attempt for v in road.cluster.vertices(job) for task in v.subtasks]
     assert set(attempts) == {0}, "the job was restarted"
     assert road.parts() == [], "a part was written"
-    assert not list(Path(road.kusto.staging.removeprefix("file://")).glob("*/ledger/*.json"))
+    names = open_store(road.kusto.staging).list("")
+    assert [name for name in names if "/ledger/" in name] == []
     return text
 
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.flink
 REPLAYED = 60_000
 
 
+@pytest.mark.staging("azurite")
 def test_stop_with_savepoint_with_slices_pending_then_run_from_it(
     road: Road, cluster: FlinkCluster
 ) -> None:
