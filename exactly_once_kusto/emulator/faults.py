@@ -14,6 +14,7 @@ RULES_MAX = 1000
 ACTIONS = {
     "delay-request": "wait `seconds`, then carry the request out",
     "delay-apply": "an ingest stays InProgress for `seconds` (or until cleared), then is applied",
+    "delay-commit": "an ingest reads its sources, waits `seconds`, then is applied",
     "delay-reply": "carry the request out, wait `seconds`, then reply",
     "drop-request": "close the connection; nothing is carried out",
     "drop-reply": "carry the request out, then close the connection without a reply",

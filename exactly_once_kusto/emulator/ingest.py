@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,14 +69,19 @@ class Ingestor:
         self._journal = journal
         self._clock = clock
 
-    def run(self, ingestion: Ingestion, operation: Operation) -> Result:
+    def run(
+        self,
+        ingestion: Ingestion,
+        operation: Operation,
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> Result:
         """Ingests all sources or nothing, and journals how it ended.
 
-        What it gives is also what ``.show operation details`` will give. Raises KustoError after
-        journaling ``Failed``.
+        What it gives is also what ``.show operation details`` will give. ``before_commit`` is
+        called once all sources were read. Raises KustoError after journaling ``Failed``.
         """
         try:
-            return self._run(ingestion, operation)
+            return self._run(ingestion, operation, before_commit)
         except SourceError as failure:
             self.fail(ingestion, operation, failure.error, failure.source)
             raise failure.error from failure
@@ -99,7 +104,9 @@ class Ingestor:
             self._journal.record(tx, operation, FAILED, now, f"{error.code}: {error.message}")
             self._journal.record_failure(tx, operation, error, now, source, properties, count)
 
-    def _run(self, ingestion: Ingestion, operation: Operation) -> Result:
+    def _run(
+        self, ingestion: Ingestion, operation: Operation, before_commit: Callable[[], None]
+    ) -> Result:
         table = self._engine.catalog.table(ingestion.database, ingestion.table)
         plan = read_plan(table, ingestion.properties)
         connection = self._engine.cursor()
@@ -107,6 +114,7 @@ class Ingestor:
             keeps = self._keeps(connection, table, plan)
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 loaded = self._load(connection, table, plan, ingestion, Path(scratch))
+            before_commit()
             return self._commit(connection, table, plan, loaded if keeps else [], operation)
         finally:
             connection.close()

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .azurite import install
+
 START_WAIT_S = 30.0
 STOP_WAIT_S = 30.0
 
@@ -123,7 +125,9 @@ class EmulatorProcess:
         self.data.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "exactly_once_kusto.emulator"]
         command += ["--port", str(self._port), "--data", str(self.data)]
-        command += ["--azurite"] if self._azurite else []
+        if self._azurite:
+            install()  # a first time takes longer than a start is waited for
+            command.append("--azurite")
         for name in self.databases:
             command += ["--database", name]
         root = str(Path(__file__).parents[2])

@@ -22,6 +22,7 @@ from .ingest import Ingestion, Ingestor
 from .kql import DEADLINE_S, Queries
 from .operations import COMPLETED, IN_PROGRESS, Journal, Operation, Request
 from .parser import is_command, parse
+from .sources import shown
 from .types import Column, Result, columns, encoder
 
 log = logging.getLogger(__name__)
@@ -281,18 +282,24 @@ class Service:
 
     def _carry_out(self, ingestion: Ingestion, operation: Operation, fired: list[Rule]) -> Result:
         by_action = {rule.do: rule for rule in fired}
-        delay, failure = by_action.get("delay-apply"), by_action.get("fail")
-        if delay is not None:
-            self.faults.wait(delay)
-            if self._stopping.is_set():
-                raise internal_error("the emulator is stopping")
+        failure = by_action.get("fail")
+        self._delay(by_action.get("delay-apply"))
         if failure is not None:
             error = KustoError(failure.code, failure.message, permanent=failure.permanent)
-            source = ingestion.sources[0] if ingestion.sources else ""
+            source = shown(ingestion.sources[0]) if ingestion.sources else ""
             self.ingestor.fail(ingestion, operation, error, source)
             raise error
         with self._running:
-            return self.ingestor.run(ingestion, operation)
+            return self.ingestor.run(
+                ingestion, operation, lambda: self._delay(by_action.get("delay-commit"))
+            )
+
+    def _delay(self, rule: Rule | None) -> None:
+        if rule is None:
+            return
+        self.faults.wait(rule)
+        if self._stopping.is_set():
+            raise internal_error("the emulator is stopping")
 
     def _append(self, command: c.Append, request: Request, _: list[Rule]) -> Result:
         result = self._inner(command.query, request)

@@ -8,7 +8,9 @@ Source: https://learn.microsoft.com/azure/data-explorer/error-codes (the `Downlo
 
 from __future__ import annotations
 
-import shutil
+import http.client
+import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -21,8 +23,12 @@ from .errors import KustoError
 
 SOURCE_BYTES_MAX = 6 * 1024**3  # documented limit of one source
 DOWNLOADS_MAX = 4
-READ_S = 30.0
+READ_S = 10.0
+DOWNLOAD_S = 600.0
 COPY_BYTES = 1 << 20
+LOOPBACK = ("127.0.0.1", "localhost")
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,18 @@ def local_file(source: str) -> Path:
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(unquote(parts.path))
     code = "BadRequest_EmptyBlobUri" if not source else "BadRequest_InvalidBlobUri"
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    told = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     raise SourceError(
-        KustoError(code, f"source '{shown}': this emulator reads local files and http(s) URLs"),
-        shown,
+        KustoError(code, f"source '{told}': this emulator reads local files and http(s) URLs"),
+        told,
     )
+
+
+def shown(source: str) -> str:
+    """What may be told of a source: a URL without what may be a secret, a path as it is."""
+    if not _is_url(source):
+        return source
+    return re.sub(r"//[^/]*@", "//", re.split(r"[?;#]", source, maxsplit=1)[0])
 
 
 def size_of(source: Source) -> int:
@@ -90,58 +103,77 @@ def size_of(source: Source) -> int:
     if size == 0:
         raise KustoError("BadRequest_EmptyBlob", f"'{source.shown}' is empty")
     if size > SOURCE_BYTES_MAX:
-        raise KustoError("BadRequest_FileTooLarge", f"'{source.shown}' is larger than 6 GB")
+        raise _too_large(source.shown)
     return size
 
 
 def _is_url(source: str) -> bool:
-    return source.startswith(("http://", "https://"))
+    return source[:8].lower().startswith(("http://", "https://"))
 
 
 def _fetch_one(source: str, file: Path) -> Source:
     if not _is_url(source):
         return Source(source, local_file(source))
-    shown = source.partition("?")[0]
-    if ";" in shown:
-        # ';<account key>', ';managed_identity=...', ';impersonate': storage-connection-strings.md
-        shown = shown.partition(";")[0]
-        raise SourceError(
-            KustoError(
-                "BadRequest_InvalidBlobUri", f"source '{shown}': this emulator reads by SAS only"
-            ),
-            shown,
-        )
+    told = shown(source)
     try:
-        with (
-            urllib.request.urlopen(source, timeout=READ_S) as answer,
-            file.open("wb") as kept,
-        ):
-            shutil.copyfileobj(answer, kept, COPY_BYTES)
+        if source.startswith(f"{told};"):
+            # ';<account key>', ';managed_identity=...': storage-connection-strings.md
+            raise KustoError(
+                "BadRequest_InvalidBlobUri", f"source '{told}': this emulator reads by SAS only"
+            )
+        if told.endswith(".gz"):  # the name's end tells what is compressed
+            file = file.with_suffix(".gz")
+        _download(source, told, file)
+    except KustoError as error:
+        raise SourceError(error, told) from None
+    return Source(told, file)
+
+
+def _download(source: str, told: str, file: Path) -> None:
+    # Errors are raised from None, and without the URL: an exception's text may end in a log.
+    until = time.monotonic() + DOWNLOAD_S
+    try:
+        host = urlsplit(source).hostname
+        openly = _direct.open if host in LOOPBACK else urllib.request.urlopen
+        with openly(source, timeout=READ_S) as answer, file.open("wb") as kept:
+            if (answer.length or 0) > SOURCE_BYTES_MAX:
+                raise _too_large(told)
+            while chunk := answer.read(COPY_BYTES):
+                kept.write(chunk)
+                if kept.tell() > SOURCE_BYTES_MAX:
+                    raise _too_large(told)
+                if time.monotonic() > until:
+                    raise TimeoutError
+            if answer.length:  # reading in pieces does not complain about a body cut short
+                raise http.client.IncompleteRead(b"", answer.length)
     except urllib.error.HTTPError as error:
         with error:
-            raise SourceError(_refused(error.code, shown), shown) from None
-    except (OSError, ValueError) as error:
-        raise SourceError(
-            KustoError(
-                "Download_TransientError",
-                f"source '{shown}' could not be read: {type(error).__name__}",
-                permanent=False,
-            ),
-            shown,
+            raise _refused(error.code, told) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise KustoError(
+            "Download_UnknownError",
+            f"source '{told}' could not be read: {type(error).__name__}",
+            permanent=False,
         ) from None
-    return Source(shown, file)
 
 
-def _refused(status: int, shown: str) -> KustoError:
-    # From None, and without the URL: an exception's text may end in a log.
-    if status == 404:
-        return KustoError("Download_SourceNotFound", f"source '{shown}' was not found")
-    if status in (401, 403):
-        return KustoError("Download_Forbidden", f"access to '{shown}' is forbidden")
-    if status in (400, 409, 410, 412):
-        return KustoError(
-            "Download_AccessConditionNotSatisfied", f"source '{shown}': HTTP {status}"
-        )
-    return KustoError(
-        "Download_TransientError", f"source '{shown}': HTTP {status}", permanent=False
-    )
+def _refused(status: int, told: str) -> KustoError:
+    match status:
+        case 404 | 410:
+            return KustoError("Download_SourceNotFound", f"source '{told}' was not found")
+        case 401 | 403:
+            return KustoError("Download_Forbidden", f"access to '{told}' is forbidden")
+        case 412:
+            return KustoError(
+                "Download_AccessConditionNotSatisfied", f"source '{told}' is another than expected"
+            )
+        case 400:
+            return KustoError("Download_BadRequest", f"source '{told}': HTTP 400")
+        case _ if 400 <= status < 500 and status not in (408, 429):
+            return KustoError("Download_NotTransient", f"source '{told}': HTTP {status}")
+    text = f"source '{told}' could not be read: HTTP {status}"
+    return KustoError("Download_UnknownError", text, permanent=False)
+
+
+def _too_large(told: str) -> KustoError:
+    return KustoError("BadRequest_FileTooLarge", f"'{told}' is larger than 6 GB")

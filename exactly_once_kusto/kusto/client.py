@@ -36,8 +36,14 @@ from exactly_once_kusto.protocol.outcome import Lost, NotSent, Refused
 
 CONNECT_TIMEOUT_S = 10.0
 SERVER_TIMEOUT_S = 60.0
-"""What Kusto may take for one command; the client waits 30 s longer for the answer."""
+"""What Kusto may take for one command; an async ingestion is not a part of it."""
+ANSWER_TIMEOUT_S = SERVER_TIMEOUT_S + 30.0
+"""How long nothing may come from the cluster until an answer counts as lost."""
 TEXT_LENGTH_MAX = 2000
+
+LITERAL = re.compile(r"""\bh('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+TOKEN = re.compile(r"([a-z]+://[^\s'\"?;]*)[?;][^\s'\"]*")
+NAMED = re.compile(r"(?i)\b(sig|accountkey|sharedaccesssignature)=[^&;\s'\"]+")
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +59,24 @@ class Answer:
 
 
 class Client:
-    """Talks to one cluster without a token. Safe to use from several threads."""
+    """Talks to one cluster without a token. Safe to use from several threads.
 
-    def __init__(self, cluster: str) -> None:
+    A cluster that says nothing holds a call no longer than both timeouts together.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         self.cluster = cluster
         self._client = KustoClient(KustoConnectionStringBuilder(cluster))
         for scheme in ("http://", "https://"):
             # The SDK has one timeout for both, and no way to ask that nothing be sent twice.
-            self._client._session.mount(scheme, _SendOnce())
+            adapter = _SendOnce(connect_timeout_s, answer_timeout_s)
+            self._client._session.mount(scheme, adapter)
 
     def close(self) -> None:
         """Close the connections. Harmless twice."""
@@ -119,12 +135,13 @@ class Client:
 class _SendOnce(requests.adapters.HTTPAdapter):
     """Sends a request once, and does not wait for a connection as long as for an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, connect_timeout_s: float, answer_timeout_s: float) -> None:
+        self._timeouts_s = (connect_timeout_s, answer_timeout_s)
         super().__init__(pool_maxsize=8, max_retries=Retry(0, read=False))
 
     def send(self, request: Any, **given: Any) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Send `request` with a timeout of its own for the connection."""
-        given["timeout"] = (CONNECT_TIMEOUT_S, given.get("timeout"))
+        given["timeout"] = self._timeouts_s
         return super().send(request, **given)
 
 
@@ -170,8 +187,12 @@ def answered(error: KustoError) -> Answer | None:
 
 
 def redact(text: str) -> str:
-    """Return a text without what may be a token in an address, and not endlessly long."""
-    clean = re.sub(r"([a-z]+://[^\s'\"?;]*)[?;][^\s'\"]*", r"\1?...", text)
+    """Return a text without what may be a secret, and not endlessly long.
+
+    Cut are the ends of addresses, what `h'...'` holds, and signatures and keys by their names.
+    """
+    clean = LITERAL.sub("h'***'", TOKEN.sub(r"\1?...", text))
+    clean = NAMED.sub(r"\1=***", clean)
     return clean if len(clean) <= TEXT_LENGTH_MAX else f"{clean[:TEXT_LENGTH_MAX]}..."
 
 

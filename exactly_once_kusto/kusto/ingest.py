@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import dataclass
+
 from exactly_once_kusto.errors import (
     ConfigurationError,
     StorageUnavailableError,
@@ -37,22 +41,43 @@ Canceled: by a person, who can't make it unsent; whoever wants the job to stop, 
 """
 
 
-def submit(
-    client: Client, destination: Destination, transaction: Transaction, until: float
-) -> Submission:
-    """Send the one command of an attempt, whose access to the parts ends at `until`.
+FORBIDDEN = "Download_Forbidden"
+"""What an expired access is answered with; for Kusto a permanent failure (error-codes.md)."""
 
-    Nothing is sent if a part is not what was sealed.
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When an attempt's access to the parts may be used, in seconds since the epoch.
+
+    Until `half` its command may be sent; what is forbidden after that was too late, not without
+    right: clocks differ. At `end` the access expires.
+    """
+
+    half: float
+    end: float
+
+
+ALWAYS = Window(math.inf, math.inf)
+
+
+def submit(
+    client: Client, destination: Destination, transaction: Transaction, window: Window
+) -> Submission:
+    """Send the one command of an attempt.
+
+    Nothing is sent if a part is not what was sealed, or too little of the access is left.
     """
     try:
         changed = find_changed(transaction.parts)
-        sources = [readable(part.address, until) for part in transaction.parts]
+        sources = [readable(part.address, window.end) for part in transaction.parts]
     except StorageUnavailableError as error:
         return NotSent(f"staging can't be looked at: {error}")
     except ConfigurationError as error:
         return Refused(str(error), permanent=True)
     if changed is not None:
         return Refused(changed, permanent=True)
+    if time.time() > window.half:
+        return NotSent("its access was half over before it was sent: staging answers slowly")
     text = command.ingest_command(
         destination.table,
         destination.columns,
@@ -69,8 +94,10 @@ def submit(
     return Accepted(operation)
 
 
-def poll(client: Client, destination: Destination, operation: str) -> OperationStatus:
-    """Return how an operation stands.
+def poll(
+    client: Client, destination: Destination, operation: str, window: Window
+) -> OperationStatus:
+    """Return how an operation stands; `window`: of the attempt that it belongs to.
 
     Raises:
         TargetUnavailableError: nothing could be known.
@@ -88,18 +115,27 @@ def poll(client: Client, destination: Destination, operation: str) -> OperationS
     if state == "Skipped":
         return Skipped()
     message = f"operation {operation} ended as {state}: {redact(str(row['Status'] or 'no text'))}"
-    if state in PERMANENT or state in TRANSIENT:
-        return Failed(message, permanent=state in PERMANENT)
-    return _failed(client, destination, operation, message)
+    if state in TRANSIENT:
+        return Failed(message, permanent=False)
+    codes, message, permanent = _failures(client, destination, operation, message)
+    if FORBIDDEN in codes and time.time() > window.half:
+        hint = "the access had expired by then; if it happens again, raise option 'access-lifetime'"
+        return Failed(f"{message}; {hint}", permanent=False)
+    return Failed(message, permanent or state in PERMANENT)
 
 
-def _failed(
+def _failures(
     client: Client, destination: Destination, operation: str, message: str
-) -> OperationStatus:
+) -> tuple[set[str], str, bool]:
+    """Return the codes of an operation's failures, the message with them, and if one is for good.
+
+    Without a right to see them it is tried again, with back-off.
+    """
     try:
         rows = client.read(destination.database, command.show_failures(operation))
     except TargetError:
-        rows = []  # no right to see them: then it is tried again, with back-off
+        rows = []
     details = [redact(f"{row['ErrorCode']}: {row['Details']}") for row in rows[:3]]
+    codes = {str(row["ErrorCode"]) for row in rows}
     permanent = any(row["FailureKind"] == "Permanent" for row in rows)
-    return Failed("; ".join([message, *details]), permanent)
+    return codes, "; ".join([message, *details]), permanent

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exactly_once_kusto.kusto import evidence, ingest, preflight, staged
-from exactly_once_kusto.kusto.client import Client
+from exactly_once_kusto.kusto.client import ANSWER_TIMEOUT_S, Client
 from exactly_once_kusto.kusto.columns import PlannedColumn
 from exactly_once_kusto.kusto.destination import Destination, parse_destination
 from exactly_once_kusto.protocol.outcome import (
@@ -38,8 +38,14 @@ class KustoTarget:
     Every method may raise TargetUnavailableError or StorageUnavailableError: try again later.
     """
 
-    def __init__(self, sink: KustoSink, plan: Sequence[PlannedColumn]) -> None:
+    def __init__(
+        self,
+        sink: KustoSink,
+        plan: Sequence[PlannedColumn],
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         self._sink = sink
+        self._answer_timeout_s = answer_timeout_s
         self._plan = tuple(plan)
         self._clients: dict[str, Client] = {}
         self._lock = threading.Lock()
@@ -69,20 +75,18 @@ class KustoTarget:
 
     def submit(self, transaction: Transaction, attempt: int) -> Submission:
         """Send exactly one request."""
-        until = math.inf
-        if _expires(transaction):
-            identity, number, until = self._access
-            if (identity, number) != (transaction.id, attempt):
-                return NotSent(f"no access was minted for attempt {attempt}")
-            if until - time.time() < self._sink.access_lifetime_s / 2:
-                return NotSent(f"the access of attempt {attempt} was half over before it was sent")
+        window = self._window(transaction, attempt)
+        if window is None:
+            return NotSent(f"no access was minted for attempt {attempt}")
         destination = parse_destination(transaction.destination)
-        return ingest.submit(self._client(destination), destination, transaction, until)
+        return ingest.submit(self._client(destination), destination, transaction, window)
 
     def poll(self, transaction: Transaction, operation: str) -> OperationStatus:
         """Say how the operation stands."""
         destination = parse_destination(transaction.destination)
-        return ingest.poll(self._client(destination), destination, operation)
+        # An attempt of another process is never taken for refused: any window will do.
+        window = self._window(transaction) or ingest.ALWAYS
+        return ingest.poll(self._client(destination), destination, operation, window)
 
     def look(
         self,
@@ -110,8 +114,19 @@ class KustoTarget:
     def _client(self, destination: Destination) -> Client:
         with self._lock:
             if destination.cluster not in self._clients:
-                self._clients[destination.cluster] = Client(destination.cluster)
+                self._clients[destination.cluster] = Client(
+                    destination.cluster, answer_timeout_s=self._answer_timeout_s
+                )
             return self._clients[destination.cluster]
+
+    def _window(self, transaction: Transaction, attempt: int | None = None) -> ingest.Window | None:
+        """Return when the access that was minted last may be used; None if it is another's."""
+        if not _expires(transaction):
+            return ingest.ALWAYS
+        identity, number, end = self._access
+        if identity != transaction.id or attempt not in (None, number):
+            return None
+        return ingest.Window(end - self._sink.access_lifetime_s / 2, end)
 
 
 def _expires(transaction: Transaction) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from exactly_once_kusto.protocol.entries import Committed, Intent, encode_entry
 from exactly_once_kusto.protocol.slices import Part, Slice
@@ -31,9 +35,16 @@ def write_ledger(staging: str) -> None:
     log.append(3, encode_entry(Intent(N, 3.0, N, N, "t-2", 1, "direct", "local", None, (piece,))))
 
 
-def test_transactions_are_one_json_object_a_line(tmp_path: Path) -> None:
-    write_ledger(tmp_path.as_uri())
-    done = run("transactions", "--staging", tmp_path.as_uri(), "--json")
+@pytest.fixture(params=["file", "azurite"])
+def staging(request, tmp_path: Path) -> str:
+    if request.param == "file":
+        return tmp_path.as_uri()
+    return f"{request.getfixturevalue('azurite').container('cli')}/{tmp_path.name}"
+
+
+def test_transactions_are_one_json_object_a_line(staging: str) -> None:
+    write_ledger(staging)
+    done = run("transactions", "--staging", staging, "--json")
     first, second = map(json.loads, done.stdout.splitlines())
     assert first == {
         "id": "t-1",
@@ -53,9 +64,9 @@ def test_transactions_are_one_json_object_a_line(tmp_path: Path) -> None:
     assert (second["state"], second["committed_at"]) == ("intent", None)
 
 
-def test_transactions_as_text_are_counted(tmp_path: Path) -> None:
-    write_ledger(tmp_path.as_uri())
-    done = run("transactions", "--staging", tmp_path.as_uri(), "--name", "payments")
+def test_transactions_as_text_are_counted(staging: str) -> None:
+    write_ledger(staging)
+    done = run("transactions", "--staging", staging, "--name", "payments")
     assert done.stdout.splitlines()[-1] == "2 transaction(s)"
 
 
@@ -65,6 +76,37 @@ def test_a_token_in_an_address_is_refused_and_not_repeated() -> None:
     assert "a token" in done.stderr
     assert "verysecret" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_transactions_of_a_container_that_is_not_there_are_an_error_of_one_line(azurite) -> None:
+    done = run("transactions", "--staging", f"{azurite.address}/nowhere")
+    assert done.returncode == 1
+    assert "ContainerNotFound" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_emulator_with_azurite_says_where_to_stage_and_ends_in_order(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*COMMAND, "emulator", "--data", str(tmp_path / "kusto"), "--azurite"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert re.fullmatch(
+            r"http://127\.0\.0\.1:\d+/devstoreaccount1/staging", first.pop("staging")
+        )
+        assert first.pop("cluster").startswith("http://127.0.0.1:")
+        assert first == {"databases": ["Demo"], "pid": process.pid}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait(30)
+        process.stdout.close()
 
 
 def test_the_jar_s_place_is_told() -> None:

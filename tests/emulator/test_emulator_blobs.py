@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
-import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from azure.storage.blob import (
     generate_blob_sas,
 )
 
+from exactly_once_kusto.emulator import KustoEmulator
 from exactly_once_kusto.emulator.azurite import ACCOUNT, KEY
 from exactly_once_kusto.emulator.process import EmulatorProcess
 
@@ -98,10 +103,69 @@ def test_a_blob_without_access_is_forbidden_for_good(kusto, table, blob, how):
 
 def test_storage_that_does_not_answer_is_a_transient_failure(kusto, table):
     ended = ingest(kusto, "http://127.0.0.1:1/devstoreaccount1/sources/a.parquet?sig=SECRET")
-    assert "Download_TransientError" in ended["Status"]
+    assert "Download_UnknownError" in ended["Status"]
     (failure,) = kusto.table(".show ingestion failures | take 1")
     assert failure["FailureKind"] == "Transient"
     assert "SECRET" not in str(ended) + str(failure.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n1\n2\n", "Transient"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1\n2\n\r\n", "Transient"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "Transient"),
+        (b"HTTP/1.1 409 Archived\r\nContent-Length: 0\r\n\r\n", "Permanent"),
+        (b"", "Transient"),
+    ],
+    ids=["cut", "cut in chunks", "503", "409", "closed"],
+)
+def test_an_answer_that_is_not_the_whole_blob_is_no_data(kusto, table, reply, kind):
+    with _answering(reply) as address:
+        source = f"{address}/c/a.csv?sig=SECRET"
+        operation = kusto.one(f".ingest async into table N (h'{source}') with (format='csv')")
+        ended = kusto.ended(operation)
+    assert ended["State"] == "Failed"
+    (failure,) = kusto.table(f".show ingestion failures with (OperationId='{operation}')")
+    assert failure["FailureKind"] == kind, failure
+    assert failure["IngestionSourcePath"] == f"{address}/c/a.csv"
+    assert "SECRET" not in str(ended) + str(failure.to_dict())
+    assert kusto.one("N | count") == 0
+
+
+def test_compressed_text_is_told_by_the_blob_s_name(kusto, table, blob):
+    url = blob("numbers.csv.gz", 0)
+    with BlobClient.from_blob_url(url, credential=KEY) as client:
+        client.upload_blob(gzip.compress(b"1\n2\n3\n"), overwrite=True)
+    kusto.rows(f".ingest into table N (h'{sas(url)}') with (format='csv')")
+    assert kusto.one("N | summarize sum(n)") == 6
+
+
+def test_a_failure_on_purpose_shows_no_access(kusto, kusto_emulator, table, blob):
+    kusto_emulator.faults.set({"on": "ingest", "do": "fail", "code": "Download_UnknownError"})
+    url = blob("a.parquet", 3)
+    assert ingest(kusto, sas(url))["State"] == "Failed"
+    (failure,) = kusto.table(".show ingestion failures")
+    assert failure["IngestionSourcePath"] == url
+
+
+def test_a_command_that_has_read_its_blobs_needs_them_no_more(kusto, kusto_emulator, table, blob):
+    kusto_emulator.faults.set({"on": "ingest", "do": "delay-commit", "seconds": 60})
+    url = blob("a.parquet", 3)
+    operation = kusto.one(f".ingest async into table N (h'{sas(url)}') with (format='parquet')")
+    fetched = kusto_emulator.data / "scratch"
+    _wait_until(lambda: list(fetched.glob("*/source-0")) == [], "the fetched blob is in the way")
+    kusto_emulator.faults.clear()
+    assert kusto.ended(operation)["State"] == "Completed"
+    assert list(fetched.iterdir()) == []
+
+
+def test_what_a_killed_emulator_had_fetched_is_removed(tmp_path):
+    left = tmp_path / "kusto" / "scratch" / "tmpx" / "source-0"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x")
+    with KustoEmulator(tmp_path / "kusto"):
+        assert list((tmp_path / "kusto" / "scratch").iterdir()) == []
 
 
 def test_a_key_behind_a_semicolon_is_not_taken_and_not_shown(kusto, table, blob):
@@ -115,15 +179,22 @@ def test_an_emulator_starts_and_ends_its_azurite(tmp_path):
         assert kusto.staging.endswith(f"/{ACCOUNT}/staging")
         with ContainerClient.from_container_url(kusto.staging, credential=KEY) as client:
             client.upload_blob("x", b"x")
-        first = _azurites(tmp_path)
-        assert len(first) == 1
-        os.kill(kusto.pid, signal.SIGKILL)
-        _gone(first)
+        assert len(_azurites(tmp_path)) == 1
         staging = kusto.staging
         kusto.restart()
         assert kusto.staging == staging, "what is staged has another address now"
+        with ContainerClient.from_container_url(kusto.staging, credential=KEY) as client:
+            assert list(client.list_blob_names()) == ["x"], "it was acknowledged before the kill"
         assert len(_azurites(tmp_path)) == 1
-    _gone(_azurites(tmp_path))
+        last = _azurites(tmp_path)
+        kusto.kill()
+        _gone(last)
+
+
+def test_a_staging_of_ones_own_outlives_the_emulator(tmp_path):
+    with EmulatorProcess(tmp_path, staging="file:///data/staging") as kusto:
+        assert kusto.staging == "file:///data/staging"
+        assert _azurites(tmp_path) == []
 
 
 def test_azurite_without_node_says_what_to_install(tmp_path):
@@ -158,7 +229,32 @@ def _azurites(data: Path) -> list[int]:
 
 
 def _gone(pids: list[int]) -> None:
+    _wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
+        f"{pids} outlive their owner",
+    )
+
+
+def _wait_until(condition: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < until, f"{pids} outlive their owner"
-        time.sleep(0.05)
+    while not condition():
+        assert time.monotonic() < until, what
+        time.sleep(0.02)
+
+
+@contextmanager
+def _answering(reply: bytes) -> Iterator[str]:
+    """A server that gives one answer to one request, then closes."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(reply)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)

@@ -111,8 +111,7 @@ def test_an_unknown_host_was_never_sent():
     assert "no-such-host.invalid" in answer.message
 
 
-def test_a_connection_that_is_not_taken_in_time_was_never_sent(monkeypatch):
-    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
+def test_a_connection_that_is_not_taken_in_time_was_never_sent():
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -121,7 +120,8 @@ def test_a_connection_that_is_not_taken_in_time_was_never_sent(monkeypatch):
         for other in others:
             other.setblocking(False)
             other.connect_ex(full.getsockname())
-        client = Client(f"http://127.0.0.1:{full.getsockname()[1]}")
+        address = f"http://127.0.0.1:{full.getsockname()[1]}"
+        client = Client(address, connect_timeout_s=0.2)
         answer = client.submit("Demo", SUBMIT)
         client.close()
         for other in others:
@@ -158,18 +158,13 @@ def test_an_answer_that_proves_nothing_is_lost_and_not_asked_twice(reply):
         read(reply)
 
 
-def test_an_answer_that_never_comes_is_lost(monkeypatch):
-    monkeypatch.setattr(module._SendOnce, "send", _impatient)
+def test_an_answer_that_never_comes_is_lost():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = Client(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = Client(address, answer_timeout_s=0.2)
         answer = client.submit("Demo", SUBMIT)
         client.close()
     assert isinstance(answer, Lost)
-
-
-def _impatient(self, request, **given):
-    given["timeout"] = (5.0, 0.2)
-    return super(module._SendOnce, self).send(request, **given)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +198,24 @@ def test_kusto_s_own_text_comes_through_without_a_token():
         read(http(400, error))
 
 
-def test_texts_are_cut_and_tokens_left_out():
-    assert redact("h'https://a/b;SECRET' and file:///x?SECRET z") == (
-        "h'https://a/b?...' and file:///x?... z"
-    )
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "at https://a/b;SECRET' and file:///x?SECRET z",
+            "at https://a/b?...' and file:///x?... z",
+        ),
+        ("source h'https://a/b?sig=SECRET', line 1", "source h'***', line 1"),
+        (r"""h"SEC\"RET" and h'it\'s SECRET'""", "h'***' and h'***'"),
+        ("h'https://a/b?sig=SECRET cut", "h'https://a/b?... cut"),
+        ("token sv=2024&sig=SECRET&sp=r, AccountKey=SECRET;", "token sv=2024&sig=***&sp=r, "),
+        ("a path with 'quotes' in it", "a path with 'quotes' in it"),
+    ],
+)
+def test_a_text_that_is_shown_has_no_secret(text, told):
+    assert redact(text).startswith(told)
+    assert "SECRET" not in redact(text)
+
+
+def test_a_long_text_is_cut():
     assert len(redact("x" * 10_000)) == module.TEXT_LENGTH_MAX + 3

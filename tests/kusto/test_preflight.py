@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
-from exactly_once_kusto.errors import StagingError, TargetError
+from exactly_once_kusto.errors import StagingError, StorageUnavailableError, TargetError
 from exactly_once_kusto.protocol.ports import Column
+from exactly_once_kusto.storage import address
 from exactly_once_kusto.storage.address import open_store
+
+WRONG_KEY = "bm90IHRoZSBrZXkgb2YgdGhlIGFjY291bnQ="
 
 
 def refused(kusto, sink, columns=None) -> str:
@@ -67,8 +72,12 @@ def test_a_table_that_forgets_tags_soon_is_refused(kusto):
     assert "keep them for at least 86400 s" in says
 
 
-def test_a_preflight_leaves_nothing_in_staging(kusto):
-    sink = kusto.sink(kusto.table())
+@pytest.mark.parametrize("staging", ["file", "azurite"])
+def test_a_preflight_leaves_nothing_in_staging(kusto, request, staging):
+    given = {}
+    if staging == "azurite":
+        given["staging"] = request.getfixturevalue("azurite").container("preflight")
+    sink = kusto.sink(kusto.table(), **given)
     kusto.target(sink).preflight()
     assert list(open_store(sink.staging).list(f"{sink.name}/")) == []
 
@@ -78,3 +87,28 @@ def test_staging_that_can_not_be_written_is_named(kusto, tmp_path):
     sink = kusto.sink(kusto.table(), staging=(tmp_path / "file").as_uri())
     with pytest.raises(StagingError, match=r"can't write .*/file/.*another 'staging'"):
         kusto.target(sink).preflight()
+
+
+def test_a_container_that_is_not_there_is_named_and_never_made(kusto, azurite):
+    sink = kusto.sink(kusto.table(), staging=f"{azurite.address}/nowhere")
+    for _ in range(2):
+        with pytest.raises(StagingError, match=r"/nowhere/.* ContainerNotFound; create the cont"):
+            kusto.target(sink).preflight()
+
+
+def test_a_key_that_is_not_the_account_s_is_said_without_showing_it(kusto, azurite, monkeypatch):
+    sink = kusto.sink(kusto.table(), staging=azurite.container("preflight"))
+    monkeypatch.setattr(address, "AZURITE_KEY", WRONG_KEY)
+    with pytest.raises(StagingError, match=r"HTTP 403 Auth\w+; .*AZURE_STORAGE_KEY") as e:
+        kusto.target(sink).preflight()
+    assert WRONG_KEY not in "".join(traceback.format_exception(e.value))
+
+
+def test_storage_that_does_not_answer_is_no_verdict_and_does_not_hang(kusto, azurite):
+    sink = kusto.sink(kusto.table(), staging=azurite.container("preflight"))
+    azurite.stop()
+    try:
+        with pytest.raises(StorageUnavailableError, match="does not answer"):
+            kusto.target(sink).preflight()
+    finally:
+        azurite.start()
