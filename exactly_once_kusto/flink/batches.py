@@ -20,7 +20,7 @@ from exactly_once_kusto.flink.frames import BadFrame
 from exactly_once_kusto.protocol.ports import Column
 
 HEAD = struct.Struct(">II")
-TYPE = re.compile(r"([A-Z_]+)(?:\((\d+)(?:, ?(\d+))?\))?( WITH LOCAL TIME ZONE)?.*")
+TYPE = re.compile(r"([A-Z_]+)(?:\((\d+)(?:, ?(\d+))?\))?( WITH LOCAL TIME ZONE)?.*", re.DOTALL)
 PLAIN = {
     "BOOLEAN": pa.bool_(),
     "TINYINT": pa.int8(),
@@ -33,6 +33,12 @@ PLAIN = {
     "STRING": pa.string(),
     "CHAR": pa.string(),
     "VARCHAR": pa.string(),
+    "BINARY": pa.binary(),
+    "VARBINARY": pa.binary(),
+    "BYTES": pa.binary(),
+    "ARRAY": pa.string(),
+    "MAP": pa.string(),
+    "ROW": pa.string(),
 }
 
 
@@ -87,7 +93,7 @@ def read_batch(payload: bytes, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _buffers_of(kind: pa.DataType) -> int:
-    return 3 if pa.types.is_string(kind) else 2
+    return 3 if pa.types.is_string(kind) or pa.types.is_binary(kind) else 2
 
 
 def _padded(length: int) -> int:

@@ -11,10 +11,13 @@
     TIME(p)                     STRING, hh:mm:ss[.fff...]  string
     TIMESTAMP(p)                TIMESTAMP, UTC             datetime
     TIMESTAMP_LTZ(p)            TIMESTAMP, UTC             datetime
+    BINARY VARBINARY BYTES      STRING, base64             string
+    ARRAY MAP ROW               STRING, JSON               dynamic
 
 Source: the table 'Parquet type conversions' of Kusto's management/parquet-mapping.md; only what it
 ticks and what keeps every value as it is. It ticks nothing for `timespan`, so a TIME can't go into
-one (it would be null without a word): it goes into a string that `totimespan()` reads.
+one (it would be null without a word): it goes into a string that `totimespan()` reads. Bytes
+without a meaning are not in it at all, and no column of Kusto holds any: they go in as base64.
 
 Kusto has no zones: the clock time of a TIMESTAMP is stored as if it were UTC, as Flink does when it
 converts one to an instant.
@@ -33,6 +36,7 @@ from exactly_once_kusto.protocol.ports import Column
 
 DECIMAL_DIGITS_MAX = 34  # query/scalar-data-types/decimal.md
 
+NESTED = re.compile(r"(ARRAY|MAP|ROW)<.*>", re.DOTALL)
 TYPE = re.compile(
     r"(?P<word>[A-Z]+(?:_LTZ)?)\s*(?:\(\s*(?P<first>\d+)\s*(?:,\s*\d+\s*)?\))?"
     r"\s*(?P<zone>WITHOUT TIME ZONE|WITH LOCAL TIME ZONE)?"
@@ -46,12 +50,11 @@ GOES_INTO = {
     **dict.fromkeys(("DECIMAL", "NUMERIC", "DEC"), ("decimal",)),
     **dict.fromkeys(("CHAR", "VARCHAR", "STRING", "TIME"), ("string",)),
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_LTZ"), ("datetime",)),
+    **dict.fromkeys(("BINARY", "VARBINARY", "BYTES"), ("string",)),
+    **dict.fromkeys(("ARRAY", "MAP", "ROW"), ("dynamic",)),
 }
 
-CASTS = (
-    "leave them out, or CAST them (nested values to a STRING with JSON, binary values to a STRING "
-    "with hex or base64)"
-)
+CASTS = "leave them out, or CAST them to a STRING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ def plan_columns(
 
 def type_word(flink_type: str) -> str:
     """Return the first word of a type that `plan_columns` took, `TIMESTAMP_LTZ` in full."""
+    nested = NESTED.fullmatch(flink_type)
+    if nested is not None:
+        return nested[1]
     found = TYPE.fullmatch(flink_type)
     assert found is not None
     return found["word"]
@@ -102,6 +108,8 @@ def create_command(table: str, plan: Sequence[PlannedColumn]) -> str:
 
 
 def _refused(flink_type: str) -> str | None:
+    if NESTED.fullmatch(flink_type):
+        return None
     found = TYPE.fullmatch(flink_type)
     if found is None or found["word"] not in GOES_INTO:
         return ""

@@ -8,6 +8,7 @@ Encodings newer than PLAIN and dictionary are left alone: Kusto doesn't say whic
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from exactly_once_kusto.storage.objects import Stored, Upload
 
 STRING_BYTES_MAX = 1 << 20  # query/scalar-data-types/string.md: more is cut, the ingest succeeds
+DYNAMIC_BYTES_MAX = 1 << 20  # query/scalar-data-types/dynamic.md: more becomes null, likewise
 ROW_GROUP_ROWS_MAX = 128 * 1024
 ROW_GROUP_BYTES_MAX = 16 << 20
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31, from 1970-01-01
@@ -157,8 +159,12 @@ def _converter(column: PlannedColumn, given: pa.DataType) -> tuple[pa.DataType, 
     """Return the type of a column in the part, and what makes it of the given one."""
     word = type_word(column.type)
     types = pa.types
-    if pa.types.is_string(given) and column.goes_into == ("string",):
-        return given, lambda array: _check_strings(column, array)
+    if types.is_string(given) and column.goes_into == ("string",):
+        return given, lambda array: _check_strings(column, array, STRING_BYTES_MAX)
+    if types.is_string(given) and column.goes_into == ("dynamic",):
+        return given, lambda array: _check_strings(column, array, DYNAMIC_BYTES_MAX)
+    if types.is_binary(given) and column.goes_into == ("string",):
+        return pa.string(), lambda array: _check_strings(column, _base64(array), STRING_BYTES_MAX)
     if types.is_timestamp(given) and word in ("TIMESTAMP", "TIMESTAMP_LTZ"):
         return _timestamps(column, given)
     if types.is_time(given) and word == "TIME":
@@ -198,18 +204,26 @@ def _timestamps(column: PlannedColumn, given: pa.DataType) -> tuple[pa.DataType,
     return made, convert
 
 
-def _check_strings(column: PlannedColumn, array: pa.Array) -> pa.Array:
+def _check_strings(column: PlannedColumn, array: pa.Array, bytes_max: int) -> pa.Array:
     # Whatever is shorter altogether has no string that is too long.
-    if array.nbytes <= STRING_BYTES_MAX:
+    if array.nbytes <= bytes_max:
         return array
     longest = pc.max(pc.binary_length(array)).as_py() or 0
-    if longest > STRING_BYTES_MAX:
+    if longest > bytes_max:
+        kind, loss = "a string", "cut the rest"
+        if column.goes_into == ("dynamic",):
+            kind, loss = "a nested value with a JSON", "store null instead"
         raise ValueRefusedError(
-            f"column '{column.source}' ({column.type}): a string of {longest:,} bytes in UTF-8; "
-            f"Kusto keeps {STRING_BYTES_MAX:,} and would cut the rest in silence; shorten or split "
-            "it upstream, or filter such rows out"
+            f"column '{column.source}' ({column.type}): {kind} of {longest:,} bytes in UTF-8; "
+            f"Kusto keeps {bytes_max:,} and would {loss} in silence; shorten or split it upstream, "
+            "or filter such rows out"
         )
     return array
+
+
+def _base64(array: pa.Array) -> pa.Array:
+    texts = [None if v is None else b64encode(v).decode() for v in array.to_pylist()]
+    return pa.array(texts, pa.string())
 
 
 def _check_range(

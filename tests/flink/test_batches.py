@@ -30,6 +30,9 @@ VALUES = {
     "TIME(3)": st.times().map(lambda t: t.replace(microsecond=t.microsecond // 1000 * 1000)),
     "TIMESTAMP(6)": st.datetimes(),
     "TIMESTAMP_LTZ(6)": st.datetimes(),
+    "BYTES": st.binary(),
+    "VARBINARY(4)": st.binary(max_size=4),
+    "ARRAY<INT>": st.lists(st.integers(0, 9), max_size=3).map(str),
 }
 
 

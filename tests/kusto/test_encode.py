@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
+from base64 import b64decode
 from decimal import Decimal
 
 import pyarrow as pa
@@ -104,6 +106,34 @@ def test_a_string_over_the_limit_is_refused_with_its_length(text):
     assert f"{len(text.encode()):,} bytes" in str(caught.value)
     assert "1,048,576" in str(caught.value)
     assert "cut the rest in silence" in str(caught.value)
+
+
+def test_bytes_become_base64():
+    values = [b"", b"\x00\xff\x10", None, bytes(range(256))]
+    read = one("VARBINARY(300)", pa.binary(), values)[0].to_pylist()
+    assert [None if text is None else b64decode(text) for text in read] == values
+
+
+@pytest.mark.parametrize("length", [786_432, 786_433])
+def test_bytes_are_limited_by_their_text(length):
+    value = bytes(length)
+    if length == 786_432:
+        assert one("BYTES", pa.binary(), [value]).num_rows == 1
+        return
+    with pytest.raises(
+        ValueRefusedError, match=r"column 'c' \(BYTES\): a string of 1,048,580 bytes"
+    ):
+        one("BYTES", pa.binary(), [value])
+
+
+def test_a_nested_value_over_the_limit_is_refused_and_one_of_just_the_limit_passes():
+    fits = json.dumps(["x" * ((1 << 20) - 4)])
+    assert len(fits) == 1 << 20
+    assert one("ARRAY<STRING>", pa.string(), [fits, None])[0].to_pylist() == [fits, None]
+    with pytest.raises(ValueRefusedError) as caught:
+        one("ARRAY<STRING>", pa.string(), ["[]", fits + " "])
+    assert "a nested value with a JSON of 1,048,577 bytes" in str(caught.value)
+    assert "store null instead in silence" in str(caught.value)
 
 
 YEAR_10000_MS = 253_402_300_800_000

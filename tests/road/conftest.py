@@ -42,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marker = metafunc.definition.get_closest_marker("staging")
     kinds = ["file"] if marker is None else list(marker.args)
-    if metafunc.config.getoption("--staging") == "both" and kinds != ["file", "only"]:
+    if metafunc.config.getoption("--staging") == "both" and "only" not in kinds:
         kinds = ["file", "azurite"]
     metafunc.parametrize("staging", [kind for kind in kinds if kind != "only"], indirect=True)
 

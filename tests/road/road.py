@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class Road:
         text = query or f"{self.table} | project n, label"
         with self._client() as client:
             found = client.execute_query("Demo", text).primary_results[0]
-            return Counter(tuple(row) for row in found)
+            return Counter(tuple(map(_hashable, row)) for row in found)
 
     def count(self) -> int:
         with self._client() as client:
@@ -73,7 +74,10 @@ class Road:
             args += ["--config", f"{key}={value}"]
         for key, value in more.items():
             args += [f"--{key}", value]
-        job = self.cluster.run_python(JOB, args=args, from_savepoint=from_savepoint)
+        # Some seconds quicker than `flink run`, with which other tests submit.
+        job = self.cluster.run_python(
+            JOB, args=args, from_savepoint=from_savepoint, client="python"
+        )
         self.submitted.append(job)
         return job
 
@@ -123,6 +127,11 @@ class Road:
             self.cluster.kill_task_manager(tm)
         for _ in alive:
             self.cluster.start_task_manager()
+
+
+def _hashable(value: Any) -> Any:
+    """A dynamic comes as lists and dicts."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
 
 
 def expected(rows: int, label: str = "a", start: int = 0) -> Counter[Row]:

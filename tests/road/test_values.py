@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,6 +67,56 @@ COLUMNS: list[tuple[str, str, str, str, Any]] = [
         lambda n: datetime.fromtimestamp(1_700_000_000, UTC) + timedelta(milliseconds=123 + n),
     ),
     (
+        "local",
+        "TIMESTAMP_LTZ(3)",
+        "datetime",
+        # Daylight saving time began that night in New York.
+        "CAST(TIMESTAMPADD(DAY, CAST(MOD(n, 2) AS INT), TIMESTAMP '2024-03-09 12:30:00') "
+        "AS TIMESTAMP_LTZ(3))",
+        lambda n: datetime(2024, 3, 9 + n % 2, 17 - n % 2, 30, tzinfo=UTC),
+    ),
+    (
+        "tick",
+        "TIMESTAMP(7)",
+        "datetime",
+        "TIMESTAMP '2024-02-29 00:00:00.1234563'",
+        lambda n: datetime(2024, 2, 29, 0, 0, 0, 123456, UTC),  # the emulator has microseconds
+    ),
+    (
+        "bin",
+        "BYTES",
+        "string",
+        "CASE WHEN MOD(n, 2) = 0 THEN x'00ff10' ELSE CAST(NULL AS BYTES) END",
+        lambda n: "" if n % 2 else "AP8Q",
+    ),
+    (
+        "tags",
+        "ARRAY<STRING>",
+        "dynamic",
+        "CASE MOD(n, 3) WHEN 0 THEN ARRAY['a\"b', 'ü', CAST(NULL AS STRING)] "
+        "WHEN 1 THEN CAST(NULL AS ARRAY<STRING>) ELSE ARRAY[CAST(n AS STRING)] END",
+        lambda n: [json.dumps(['a"b', "ü", None]), None, json.dumps([str(n)])][n % 3],
+    ),
+    (
+        "scores",
+        "MAP<STRING, BIGINT>",
+        "dynamic",
+        "MAP['exact', 9007199254740993 + n, 'none', CAST(NULL AS BIGINT)]",
+        lambda n: json.dumps({"exact": 9007199254740993 + n, "none": None}),
+    ),
+    (
+        "deep",
+        "ROW<a INT, b ROW<c DECIMAL(34, 2), d ARRAY<TIMESTAMP(3)>>>",
+        "dynamic",
+        "CAST(ROW(CAST(n AS INT), ROW(CAST('12345678901234567890.12' AS DECIMAL(34, 2)), "
+        "ARRAY[TIMESTAMP '2024-01-02 03:04:05.600'])) AS "
+        "ROW<a INT, b ROW<c DECIMAL(34, 2), d ARRAY<TIMESTAMP(3)>>>)",
+        lambda n: json.dumps(
+            {"a": n, "b": {"c": "12345678901234567890.12", "d": ["2024-01-02T03:04:05.6Z"]}},
+            sort_keys=True,
+        ),
+    ),
+    (
         "maybe",
         "INT",
         "int",
@@ -84,12 +135,31 @@ def test_every_type_arrives_as_it_was_sent(road: Road, cluster: FlinkCluster) ->
         parallelism=1,
         columns=", ".join(f"`{c[0]}` {c[1]}" for c in COLUMNS),
         select=", ".join(c[3] for c in COLUMNS),
+        config={"table.local-time-zone": "America/New_York"},
     )
     road.finished(job)
     names = ", ".join(c[0] for c in COLUMNS)
     seen = road.rows(f"Types | project {names}")
     wanted = Counter(tuple(c[4](n) for c in COLUMNS) for n in range(ROWS))
     assert sorted(seen, key=lambda row: row[0]) == sorted(wanted, key=lambda row: row[0])
+
+
+def test_a_value_that_kusto_would_cut_stops_the_job_and_nothing_of_it_is_in(
+    road: Road, cluster: FlinkCluster
+) -> None:
+    road.create_table("Texts", "n:long, tags:dynamic")
+    road.table = "Texts"
+    job = road.submit(
+        rows=100,
+        rate=1000,
+        columns="n BIGINT, tags ARRAY<STRING>",
+        select="n, ARRAY[REPEAT('x', CASE n WHEN 77 THEN 1048576 ELSE 1 END)]",
+    )
+    text = road.failed(job)
+    assert "column 'tags' (ARRAY<STRING>): a nested value with a JSON of 1,048,580 bytes" in text
+    assert "would store null instead in silence" in text
+    assert road.count() == 0
+    assert road.ledger().transactions == {}
 
 
 @pytest.mark.parametrize("parallelism", [1, 4])

@@ -30,7 +30,7 @@ final class BatchEncoder {
 
     private final RowType rowType;
     private final ColumnBuffer[] columns;
-    private final ColumnBuffer.Strings[] texts;
+    private final ColumnBuffer.Varying[] texts;
     private final int[] nanos;
     private final int buffers;
     private final int rowsMax;
@@ -44,17 +44,18 @@ final class BatchEncoder {
         }
         rowsMax = Math.max(1, Math.min(ROWS_MAX, BYTES_MAX / rowBytes));
         columns = new ColumnBuffer[rowType.getFieldCount()];
-        List<ColumnBuffer.Strings> strings = new ArrayList<>();
+        List<ColumnBuffer.Varying> strings = new ArrayList<>();
         List<Integer> nanoseconds = new ArrayList<>();
         for (int i = 0; i < columns.length; i++) {
-            columns[i] = ColumnBuffer.of(rowType.getTypeAt(i), rowsMax);
-            if (columns[i] instanceof ColumnBuffer.Strings) {
-                strings.add((ColumnBuffer.Strings) columns[i]);
+            columns[i] =
+                    ColumnBuffer.of(rowType.getFieldNames().get(i), rowType.getTypeAt(i), rowsMax);
+            if (columns[i] instanceof ColumnBuffer.Varying) {
+                strings.add((ColumnBuffer.Varying) columns[i]);
             } else if (hasNanoseconds(rowType.getTypeAt(i))) {
                 nanoseconds.add(i);
             }
         }
-        texts = strings.toArray(new ColumnBuffer.Strings[0]);
+        texts = strings.toArray(new ColumnBuffer.Varying[0]);
         nanos = nanoseconds.stream().mapToInt(Integer::intValue).toArray();
         buffers = 2 * columns.length + texts.length;
     }
@@ -87,7 +88,7 @@ final class BatchEncoder {
 
     private int textBytes() {
         int sum = 0;
-        for (ColumnBuffer.Strings text : texts) {
+        for (ColumnBuffer.Varying text : texts) {
             sum += text.bytes();
         }
         return sum;

@@ -1,5 +1,6 @@
 package exactlyonce.flink;
 
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -26,7 +27,7 @@ abstract class ColumnBuffer {
     }
 
     /** Adds the value of row number {@code at}. */
-    final void add(RowData row, int ordinal, int at) {
+    final void add(RowData row, int ordinal, int at) throws IOException {
         boolean there = !row.isNullAt(ordinal);
         if (there) {
             validity[at >> 3] |= (byte) (1 << (at & 7));
@@ -48,7 +49,7 @@ abstract class ColumnBuffer {
         nulls = false;
     }
 
-    abstract void put(RowData row, int ordinal, int at, boolean there);
+    abstract void put(RowData row, int ordinal, int at, boolean there) throws IOException;
 
     abstract void giveValues(int rows, Taker taker);
 
@@ -72,6 +73,11 @@ abstract class ColumnBuffer {
             case DATE:
             case CHAR:
             case VARCHAR:
+            case BINARY:
+            case VARBINARY:
+            case ARRAY:
+            case MAP:
+            case ROW:
                 return Integer.BYTES;
             case TIME_WITHOUT_TIME_ZONE:
                 return LogicalTypeChecks.getPrecision(type) <= 3 ? Integer.BYTES : Long.BYTES;
@@ -80,11 +86,27 @@ abstract class ColumnBuffer {
         }
     }
 
-    static ColumnBuffer of(LogicalType type, int rowsMax) {
+    static ColumnBuffer of(String name, LogicalType type, int rowsMax) {
         switch (type.getTypeRoot()) {
             case CHAR:
             case VARCHAR:
                 return new Strings(rowsMax);
+            case BINARY:
+            case VARBINARY:
+                return new Encoded(rowsMax, RowData::getBinary);
+            case ARRAY:
+            case MAP:
+            case ROW:
+                NestedJson json = new NestedJson(name, type);
+                RowData.FieldGetter[] getters = new RowData.FieldGetter[1];
+                return new Encoded(
+                        rowsMax,
+                        (row, i) -> {
+                            if (getters[0] == null) {
+                                getters[0] = RowData.createFieldGetter(type, i);
+                            }
+                            return json.encode(getters[0].getFieldOrNull(row));
+                        });
             case BOOLEAN:
                 return new Bits(rowsMax);
             default:
@@ -230,55 +252,102 @@ abstract class ColumnBuffer {
         }
     }
 
-    /** Text in UTF-8 behind offsets. */
-    static final class Strings extends ColumnBuffer {
-        private static final int TEXT_BYTES = 1 << 16;
+    /** Values of any length behind offsets. */
+    abstract static class Varying extends ColumnBuffer {
+        private static final int START_BYTES = 1 << 16;
         private static final int KEEP_BYTES_MAX = 4 * BatchEncoder.BYTES_MAX;
 
         private final ByteBuffer offsets;
-        private byte[] text = new byte[TEXT_BYTES];
+        private byte[] values = new byte[START_BYTES];
         private int end;
 
-        Strings(int rowsMax) {
+        private Varying(int rowsMax) {
             super(rowsMax);
             offsets = littleEndian((rowsMax + 1) * Integer.BYTES);
         }
 
         /** Bytes of all values since the last batch. */
-        int bytes() {
+        final int bytes() {
             return end;
         }
 
         @Override
-        void put(RowData row, int ordinal, int at, boolean there) {
+        final void put(RowData row, int ordinal, int at, boolean there) throws IOException {
             if (there) {
-                BinaryStringData value = (BinaryStringData) row.getString(ordinal);
-                value.ensureMaterialized();
-                int length = value.getSizeInBytes();
-                if (length > text.length - end) {
-                    int needed = Math.addExact(end, length);
-                    text = Arrays.copyOf(text, Math.max(needed, Math.multiplyExact(2, end)));
-                }
-                BinarySegmentUtils.copyToBytes(
-                        value.getSegments(), value.getOffset(), text, end, length);
-                end += length;
+                append(row, ordinal);
             }
             offsets.putInt((at + 1) * Integer.BYTES, end);
         }
 
-        @Override
-        void giveValues(int rows, Taker taker) {
-            taker.take(offsets.array(), (rows + 1) * Integer.BYTES);
-            taker.take(text, end);
+        /** Takes a value that is there, with {@link #room} and {@link #values}. */
+        abstract void append(RowData row, int ordinal) throws IOException;
+
+        /** Makes room for a value; returns where it begins. */
+        final int room(int length) {
+            if (length > values.length - end) {
+                int needed = Math.addExact(end, length);
+                values = Arrays.copyOf(values, Math.max(needed, Math.multiplyExact(2, end)));
+            }
+            end += length;
+            return end - length;
+        }
+
+        final byte[] values() {
+            return values;
         }
 
         @Override
-        void clear() {
+        final void giveValues(int rows, Taker taker) {
+            taker.take(offsets.array(), (rows + 1) * Integer.BYTES);
+            taker.take(values, end);
+        }
+
+        @Override
+        final void clear() {
             super.clear();
             end = 0;
-            if (text.length > KEEP_BYTES_MAX) {
-                text = new byte[TEXT_BYTES]; // or one huge value would be paid for ever after
+            if (values.length > KEEP_BYTES_MAX) {
+                values = new byte[START_BYTES]; // or one huge value would be paid for ever after
             }
         }
+    }
+
+    /** Text in UTF-8. */
+    private static final class Strings extends Varying {
+        Strings(int rowsMax) {
+            super(rowsMax);
+        }
+
+        @Override
+        void append(RowData row, int ordinal) {
+            BinaryStringData value = (BinaryStringData) row.getString(ordinal);
+            value.ensureMaterialized();
+            int length = value.getSizeInBytes();
+            int at = room(length);
+            BinarySegmentUtils.copyToBytes(
+                    value.getSegments(), value.getOffset(), values(), at, length);
+        }
+    }
+
+    /** Binary values as they are, nested ones as JSON text. */
+    private static final class Encoded extends Varying {
+        private final Encoder encoder;
+
+        Encoded(int rowsMax, Encoder encoder) {
+            super(rowsMax);
+            this.encoder = encoder;
+        }
+
+        @Override
+        void append(RowData row, int ordinal) throws IOException {
+            byte[] value = encoder.encode(row, ordinal);
+            int at = room(value.length);
+            System.arraycopy(value, 0, values(), at, value.length);
+        }
+    }
+
+    /** The bytes of one value that is there. */
+    private interface Encoder {
+        byte[] encode(RowData row, int ordinal) throws IOException;
     }
 }

@@ -15,6 +15,7 @@ import org.apache.flink.table.types.DataType;
 import org.apache.flink.table.types.DataTypeQueryable;
 import org.apache.flink.table.types.logical.LegacyTypeInformationType;
 import org.apache.flink.table.types.logical.LogicalType;
+import org.apache.flink.table.types.logical.LogicalTypeFamily;
 import org.apache.flink.table.types.logical.LogicalTypeRoot;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.table.types.utils.TypeConversions;
@@ -109,6 +110,17 @@ public final class RowStreams {
         }
     }
 
+    /** Flink's converters round and cut inside nested values, where nobody would see it. */
+    private static void checkNested(String name, LogicalType type, boolean inside) {
+        boolean cut = type.is(LogicalTypeRoot.DECIMAL) || type.is(LogicalTypeFamily.TIMESTAMP);
+        if (inside && cut) {
+            throw new ValidationException(
+                    "column '" + name + "': a " + type + " inside a nested value of a DataStream "
+                            + "would be rounded or cut in silence; give it as a STRING");
+        }
+        type.getChildren().forEach(child -> checkNested(name, child, true));
+    }
+
     private static DataType bridged(DataType rowType, Class<?>[] classes) {
         List<String> names = DataType.getFieldNames(rowType);
         List<DataType> types = DataType.getFieldDataTypes(rowType);
@@ -124,6 +136,7 @@ public final class RowStreams {
                         "column '" + names.get(i) + "': row_type says " + types.get(i)
                                 + ", the stream carries " + classes[i].getName());
             }
+            checkNested(names.get(i), types.get(i).getLogicalType(), false);
             fields[i] = DataTypes.FIELD(names.get(i), types.get(i).bridgedTo(classes[i]));
         }
         return DataTypes.ROW(fields).notNull();

@@ -15,6 +15,7 @@ import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
+import org.apache.flink.table.types.logical.VarBinaryType;
 import org.apache.flink.table.types.logical.VarCharType;
 
 /** What a worker must know to find its Python sink; travels in the job graph, holds no secret. */
@@ -112,12 +113,10 @@ final class WorkerSpec implements Serializable {
 
     private static String sql(LogicalType type) {
         LogicalType bare = type.copy(true);
-        if (bare instanceof VarCharType
-                && ((VarCharType) bare).getLength() == VarCharType.MAX_LENGTH) {
-            return "STRING";
-        }
         try {
-            return bare.asSerializableString(); // unlike the summary, it tells no time attribute
+            return bare.asSerializableString() // unlike the summary, it tells no time attribute
+                    .replace("VARCHAR(" + VarCharType.MAX_LENGTH + ")", "STRING")
+                    .replace("VARBINARY(" + VarBinaryType.MAX_LENGTH + ")", "BYTES");
         } catch (RuntimeException e) { // some types have no SQL text; they are refused by name
             return bare.asSummaryString();
         }
