@@ -64,6 +64,9 @@ def main() -> None:
         "access-lifetime": "10 s",
     }
     options.update(option.split("=", 1) for option in given.option)
+    if options["connector"] == "two-phase-python":
+        shims = ("connector", "factory", "name", "python", "heartbeat-timeout")
+        options = {k if k in shims else f"options.{k}": v for k, v in options.items()}
     ddl = ", ".join(f"'{key}' = '{value}'" for key, value in options.items() if value)
     tables.execute_sql(f"CREATE TABLE sink ({given.columns}) WITH ({ddl})")
     select = given.select.replace("{label}", given.label)

@@ -70,7 +70,7 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
         worker =
                 new WorkerProcess(
                         spec,
-                        spec.python,
+                        PythonHome.ofTask(spec, getRuntimeContext()),
                         hello,
                         "coordinator",
                         getMetricGroup(),

@@ -8,6 +8,8 @@ import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.connector.sink2.CommittingSinkWriter;
 import org.apache.flink.api.connector.sink2.WriterInitContext;
 import org.apache.flink.metrics.Counter;
+import org.apache.flink.streaming.api.operators.StreamingRuntimeContext;
+import org.apache.flink.streaming.runtime.operators.sink.InitContextBase;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.types.RowKind;
 
@@ -41,7 +43,7 @@ final class PythonSinkWriter implements CommittingSinkWriter<RowData, byte[]> {
             WorkerProcess worker =
                     new WorkerProcess(
                             spec,
-                            spec.python,
+                            home(spec, context),
                             hello,
                             label,
                             context.metricGroup(),
@@ -51,6 +53,12 @@ final class PythonSinkWriter implements CommittingSinkWriter<RowData, byte[]> {
             Thread.currentThread().interrupt();
             throw new IOException(label + ": cancelled while it was opened", e);
         }
+    }
+
+    /** Flink 2.3 has no other way from a writer to the distributed cache. */
+    private static PythonHome home(WorkerSpec spec, WriterInitContext context) throws IOException {
+        return PythonHome.ofTask(
+                spec, (StreamingRuntimeContext) ((InitContextBase) context).getRuntimeContext());
     }
 
     /** Fails the task also while it is idle; where it waits for the worker, it sees it itself. */

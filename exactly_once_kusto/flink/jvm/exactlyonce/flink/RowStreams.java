@@ -33,14 +33,16 @@ public final class RowStreams {
             Map<String, String> options,
             DataType rowType,
             String python) {
-        return new PythonSink(
+        WorkerSpec spec =
                 TableOptions.spec(
                         stream.getExecutionEnvironment().getConfiguration(),
                         factory,
                         options,
                         (RowType) rowType.getLogicalType(),
                         python,
-                        options.get(TableOptions.HEARTBEAT_TIMEOUT.key())));
+                        options.get(TableOptions.HEARTBEAT_TIMEOUT.key()));
+        spec.pythonFiles.register(stream.getExecutionEnvironment());
+        return new PythonSink(spec);
     }
 
     /** Puts a conversion of each row behind the stream. */

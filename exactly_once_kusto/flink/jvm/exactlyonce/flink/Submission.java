@@ -82,10 +82,9 @@ final class Submission {
 
     /** Lets Python judge options and types once, by a worker that checks and ends. */
     private static void askPython(WorkerSpec spec) {
-        String python = spec.clientPython != null ? spec.clientPython : spec.python;
         try (WorkerProcess worker =
                 new WorkerProcess(
-                        spec, python, spec.hello("check", "", "", 0, 1, 0), "check", null, cause -> {})) {
+                        spec, PythonHome.ofClient(spec), spec.hello("check", "", "", 0, 1, 0), "check", null, cause -> {})) {
             worker.await(Frames.CHECKED, CHECK_S_MAX);
         } catch (WorkerException e) {
             throw new ValidationException(e.getMessage());

@@ -28,6 +28,10 @@ final class TableOptions {
 
     private static final ConfigOption<String> CLIENT_EXECUTABLE = text("python.client.executable");
 
+    private static final ConfigOption<String> FILES = text("python.files");
+
+    private static final ConfigOption<String> ARCHIVES = text("python.archives");
+
     private TableOptions() {}
 
     static ConfigOption<String> text(String key) {
@@ -69,7 +73,10 @@ final class TableOptions {
                 python != null
                         ? python
                         : config.getOptional(EXECUTABLE).orElse(null),
-                config.getOptional(CLIENT_EXECUTABLE).orElse(null));
+                config.getOptional(CLIENT_EXECUTABLE).orElse(null),
+                PythonFiles.parse(
+                        config.getOptional(FILES).orElse(null),
+                        config.getOptional(ARCHIVES).orElse(null)));
     }
 
     private static Duration heartbeatTimeout(String given) {

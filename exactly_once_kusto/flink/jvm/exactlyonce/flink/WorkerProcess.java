@@ -37,6 +37,7 @@ final class WorkerProcess implements AutoCloseable {
 
     private final String label;
     private final long silenceMsMax;
+    private final PythonHome home;
     private final Process process;
     private final Consumer<WorkerException> onFailure;
     private final MetricGroup metrics;
@@ -58,7 +59,7 @@ final class WorkerProcess implements AutoCloseable {
      */
     WorkerProcess(
             WorkerSpec spec,
-            String python,
+            PythonHome home,
             byte[] hello,
             String label,
             MetricGroup metrics,
@@ -68,7 +69,13 @@ final class WorkerProcess implements AutoCloseable {
         this.silenceMsMax = spec.heartbeatTimeout.toMillis();
         this.metrics = metrics;
         this.onFailure = onFailure;
-        this.process = launch(python, label);
+        this.home = home;
+        try {
+            this.process = launch(home, label);
+        } catch (WorkerException e) {
+            home.close();
+            throw e;
+        }
         this.relay = new StderrRelay(label, process.getErrorStream());
         spawn("stderr", relay);
         Thread reader = spawn("reader", this::read);
@@ -82,13 +89,17 @@ final class WorkerProcess implements AutoCloseable {
         }
     }
 
-    private static Process launch(String python, String label) throws WorkerException {
-        List<String> candidates = python == null ? List.of("python3", "python") : List.of(python);
+    private static Process launch(PythonHome home, String label) throws WorkerException {
+        List<String> candidates =
+                home.python == null ? List.of("python3", "python") : List.of(home.python);
         IOException last = null;
         for (String candidate : candidates) {
             try {
                 // The label is for people who read a list of processes; the worker ignores it.
-                return new ProcessBuilder(candidate, "-u", "-m", MODULE, label).start();
+                ProcessBuilder builder =
+                        new ProcessBuilder(candidate, "-u", "-m", MODULE, label);
+                home.prepare(builder);
+                return builder.start();
             } catch (IOException e) {
                 last = e;
             }
@@ -289,6 +300,7 @@ final class WorkerProcess implements AutoCloseable {
         }
         closeQuietly(process.getInputStream());
         closeQuietly(process.getErrorStream());
+        home.close();
         if (interrupted) {
             Thread.currentThread().interrupt();
         }

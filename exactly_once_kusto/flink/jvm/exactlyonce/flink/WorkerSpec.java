@@ -37,6 +37,8 @@ final class WorkerSpec implements Serializable {
     /** The interpreter where the job is submitted, or null: the same as on the TaskManagers. */
     final String clientPython;
 
+    final PythonFiles pythonFiles;
+
     /** No checkpoints come; known once the sink is part of a job. */
     private boolean batch;
 
@@ -48,13 +50,15 @@ final class WorkerSpec implements Serializable {
             RowType rowType,
             Duration heartbeatTimeout,
             String python,
-            String clientPython) {
+            String clientPython,
+            PythonFiles pythonFiles) {
         this.factory = factory;
         this.options = new TreeMap<>(options);
         this.rowType = rowType;
         this.heartbeatTimeout = heartbeatTimeout;
         this.python = python;
         this.clientPython = clientPython;
+        this.pythonFiles = pythonFiles;
     }
 
     /** Tells what is known of the job only when it is translated, before it is submitted. */
