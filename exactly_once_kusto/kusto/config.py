@@ -166,6 +166,13 @@ OPTIONS = (
         default=1 << 30,
     ),
     Option(
+        "group_size",
+        "size",
+        "Uncompressed bytes that one command takes at most; more of one checkpoint is cut.",
+        default=1 << 30,
+    ),
+    Option("group_parts", "count", "Parts that one command takes at most.", default=500),
+    Option(
         "access_lifetime_s",
         "duration",
         "How long the access lasts that the target gets to the blobs of one command. After a "
@@ -327,6 +334,11 @@ def _check_number(option: Option, value: object) -> None:
         raise _wrong(option, size_text(int(value)), "use '1 mb' to '4 gb'")
     if option.field == "heartbeat_timeout_s" and value < 1:
         raise _wrong(option, duration_text(value), "use '1 s' or more")
+    if option.field == "group_size" and not 1 << 20 <= value <= 1 << 40:
+        raise _wrong(option, size_text(int(value)), "use '1 mb' to '1 tb'")
+    if option.field == "group_parts" and not 1 <= value <= 5000:
+        # Kusto advises to stay below 5,000 blobs a command (ingest-into-command.md).
+        raise _wrong(option, value, "use 1 to 5000")
     if option.field == "access_lifetime_s" and not 10 <= value <= 86_400:
         raise _wrong(option, duration_text(value), "use '10 s' to '1 d'")
     if option.field.startswith("pending_") and value < 1:

@@ -51,6 +51,8 @@ class KustoSink:
     on_rewind: str = "refuse"
     settle_s: float = 60.0
     part_size: int = 1 << 30
+    group_size: int = 1 << 30
+    group_parts: int = 500
     access_lifetime_s: float = 900.0
     staging_timeout_s: float = 600.0
     heartbeat_timeout_s: float = 30.0
@@ -79,6 +81,8 @@ class KustoSink:
             on_rewind=self.on_rewind,
             commit_wait_s=self.commit_wait_s,
             settle_s=self.settle_s,
+            group_bytes_max=self.group_size,
+            group_parts_max=self.group_parts,
             hold_bytes=self.hold_size,
             hold_age_s=self.hold_age_s,
             pending_slices_max=self.pending_slices_max,

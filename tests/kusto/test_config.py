@@ -40,7 +40,8 @@ def test_keys_in_ddl():
     assert [option.key for option in OPTIONS] == [
         *("name", "cluster", "database", "table", "staging", "commit", "auth", "mapping", "format"),
         *("commit-wait", "hold-size", "hold-age", "pending-slices-max", "pending-bytes-max"),
-        *("on-failure", "on-rewind", "settle", "part-size", "access-lifetime"),
+        *("on-failure", "on-rewind", "settle", "part-size", "group-size", "group-parts"),
+        *("access-lifetime",),
         *("staging-timeout", "heartbeat-timeout", "python"),
     ]
 
@@ -122,6 +123,8 @@ REFUSED = [
     ({"table": "a\nb"}, "can't name a table"),
     ({"table": "x" * 1025}, "can't name a table"),
     ({"staging": "https://a.blob.core.windows.net/c"}, "is no such address; use file:///"),
+    ({"group-size": "1 kb"}, "option 'group-size': '1 kb' can't be used; use '1 mb' to '1 tb'"),
+    ({"group-parts": "0"}, "option 'group-parts': 0 can't be used; use 1 to 5000"),
     ({"access-lifetime": "9 s"}, "option 'access-lifetime': '9 s' can't be used; use '10 s' to"),
     ({"commit": "queued"}, "option 'commit': 'queued' is not in this version; use 'direct'"),
     ({"commit": "move"}, "option 'commit': 'move' is not in this version; use 'direct'"),
