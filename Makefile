@@ -42,8 +42,8 @@ lint: setup ## ruff, mypy strict, import-linter
 test: lint ## Lint and the tests that fit into 15 minutes
 	$(PYTEST) -m "not slow"
 
-test-all: lint ## All tests
-	$(PYTEST)
+test-all: lint ## All tests, those of the road on a directory and on Azurite
+	$(PYTEST) --staging both
 
 bench: setup ## Speed and memory against the lines that docs/reference/benchmarks.md names
 	@$(BIN)/python -m benchmarks.run
