@@ -25,7 +25,8 @@ _INTEGERS = (
     "UBIGINT",
 )
 
-# Parquet class -> Kusto types that the documentation ticks.
+# Parquet class -> Kusto types that the documentation ticks. Byte arrays that are not said to be a
+# string, a decimal or JSON have no row in its table.
 _ALLOWED = {
     "integer": ("bool", "int", "long", "real", "decimal", "string"),
     "uint64": ("bool", "int", "long", "decimal", "string"),
@@ -38,7 +39,6 @@ _ALLOWED = {
     "uuid": ("string", "guid"),
     "json": ("string", "dynamic"),
     "nested": ("dynamic",),
-    "blob": ("string",),
 }
 
 
@@ -86,7 +86,6 @@ def parquet_class(duckdb_type: str) -> str | None:
         "VARCHAR": "string",
         "UUID": "uuid",
         "JSON": "json",
-        "BLOB": "blob",
     }.get(duckdb_type)
 
 
@@ -118,9 +117,7 @@ def _datetime(source: str, x: str) -> str:
 
 
 def _string(source: str, x: str) -> str:
-    if source == "blob":
-        x = f"try(decode({x}))"
-    elif source == "timestamp":
+    if source == "timestamp":
         x = f"strftime(CAST({x} AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%fZ')"
     return from_text("string", f"CAST({x} AS VARCHAR)")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STRING_BYTES_MAX = 1 << 20  # query/scalar-data-types/string.md: more is cut, the ingest succeeds
 DYNAMIC_BYTES_MAX = 1 << 20  # query/scalar-data-types/dynamic.md: more becomes null, likewise
+RECORD_BYTES_MAX = 64_000_000  # string.md: a record over 64 MB fails the ingestion, for good
 ROW_GROUP_ROWS_MAX = 128 * 1024
 ROW_GROUP_BYTES_MAX = 16 << 20
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31, from 1970-01-01
@@ -61,7 +62,9 @@ class Encoding:
         arrays = [
             convert(array) for convert, array in zip(self._converters, batch.columns, strict=True)
         ]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        made = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        _check_records(made)
+        return made
 
 
 class ParquetPart:
@@ -205,6 +208,13 @@ def _timestamps(column: PlannedColumn, given: pa.DataType) -> tuple[pa.DataType,
 
 
 def _check_strings(column: PlannedColumn, array: pa.Array, bytes_max: int) -> pa.Array:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise ValueRefusedError(
+            f"column '{column.source}' ({column.type}): {error}; Kusto would put U+FFFD in its "
+            "place in silence; mend or filter such rows upstream, or carry them as BYTES"
+        ) from None
     # Whatever is shorter altogether has no string that is too long.
     if array.nbytes <= bytes_max:
         return array
@@ -219,6 +229,22 @@ def _check_strings(column: PlannedColumn, array: pa.Array, bytes_max: int) -> pa
             "or filter such rows out"
         )
     return array
+
+
+def _check_records(batch: pa.RecordBatch) -> None:
+    # A batch of many rows is far smaller: only that of one huge row gets beyond the first line.
+    if batch.nbytes <= RECORD_BYTES_MAX:
+        return
+    sizes = pa.array([0] * batch.num_rows, pa.int64())
+    for array in batch.columns:
+        if pa.types.is_string(array.type):
+            sizes = pc.add(sizes, pc.fill_null(pc.binary_length(array), 0))
+    longest = pc.max(sizes).as_py()
+    if longest > RECORD_BYTES_MAX:
+        raise ValueRefusedError(
+            f"a row with {longest:,} bytes of text in all its columns; Kusto takes records of 64 "
+            "MB and would refuse all rows of the ingestion; split or filter such rows upstream"
+        )
 
 
 def _base64(array: pa.Array) -> pa.Array:

@@ -106,6 +106,14 @@ def test_parquet_brings_what_its_conversion_table_allows_and_else_null(
     assert stored(kusto, path, "parquet") == [[*ROW[:7], None, None, ROW[9]], NULLS]
 
 
+def test_parquet_bytes_without_a_logical_type_become_nothing(kusto, tmp_path: Path) -> None:
+    # https://learn.microsoft.com/kusto/management/parquet-mapping: its table has no row for them
+    path = tmp_path / "bytes.parquet"
+    pq.write_table(pa.table({"s": [b"abc"], "y": [b"[1]"]}), path)
+    kusto.rows(".create table T (s:string, y:dynamic)")
+    assert stored(kusto, path, "parquet") == [["", None]]
+
+
 def test_parquet_lists_and_structs_become_dynamic(kusto, tmp_path: Path) -> None:
     path = tmp_path / "nested.parquet"
     pq.write_table(pa.table({"x": [[1, 2], None], "y": [{"k": "v"}, {"k": None}]}), path)

@@ -116,9 +116,9 @@ NESTED = {
         '{"a":-1,"b c":true,"d":"0001-01-01","e":"23:59:58","f":"/w==","g":1.1}',
     ),
     "ARRAY<ROW<t TIMESTAMP(9), d DECIMAL(38, 2)>>": (
-        "ARRAY[CAST(ROW(TIMESTAMP '2024-01-02 03:04:05.123456789', CAST(-7 AS DECIMAL(38, 2))) "
+        "ARRAY[CAST(ROW(TIMESTAMP '2024-01-02 03:04:05.1234567', CAST(-7 AS DECIMAL(38, 2))) "
         "AS ROW<t TIMESTAMP(9), d DECIMAL(38, 2)>)]",
-        '[{"t":"2024-01-02T03:04:05.123456789Z","d":"-7.00"}]',
+        '[{"t":"2024-01-02T03:04:05.1234567Z","d":"-7.00"}]',
     ),
 }
 

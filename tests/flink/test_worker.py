@@ -104,8 +104,8 @@ def test_a_check_that_passes_says_so(worker, tmp_path):
         ({"factory": "builtins:dict"}, "returned dict, which lacks name"),
         ({"options": {"name": "t"}}, "option 'folder' is missing"),
         (
-            {"columns": [{"name": "tags", "type": "ARRAY<VARCHAR(9)>", "nullable": True}]},
-            "'tags' ARRAY<VARCHAR\\(9\\)>",
+            {"columns": [{"name": "tags", "type": "MULTISET<VARCHAR(9)>", "nullable": True}]},
+            "'tags' MULTISET<VARCHAR\\(9\\)>",
         ),
         (
             {"columns": [{"name": "refused", "type": "INT", "nullable": True}]},

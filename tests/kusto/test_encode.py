@@ -136,6 +136,49 @@ def test_a_nested_value_over_the_limit_is_refused_and_one_of_just_the_limit_pass
     assert "store null instead in silence" in str(caught.value)
 
 
+def test_bytes_become_base64_and_the_limit_is_that_of_the_text():
+    read = one("BYTES", pa.binary(), [b"\x00\xff", b"", None])
+    assert read.schema[0].type == pa.string()
+    assert read[0].to_pylist() == ["AP8=", "", None]
+    one("BYTES", pa.binary(), [b"x" * (3 << 18)])
+    with pytest.raises(ValueRefusedError, match=r"'c' \(BYTES\): a string of 1,048,580 bytes"):
+        one("BYTES", pa.binary(), [b"short", b"x" * ((3 << 18) + 1)])
+
+
+def test_a_nested_value_of_just_the_limit_passes_and_one_over_it_is_refused():
+    text = '["' + "ä" * ((1 << 19) - 2) + '"]'
+    assert one("ARRAY<STRING>", pa.string(), ["[]", None, text])[0].to_pylist()[2] == text
+    with pytest.raises(ValueRefusedError) as caught:
+        one("ARRAY<STRING>", pa.string(), ["[]", None, f"{text} "])
+    assert "column 'c' (ARRAY<STRING>)" in str(caught.value)
+    assert "JSON of 1,048,577 bytes" in str(caught.value)
+    assert "store null instead in silence" in str(caught.value)
+
+
+@pytest.mark.parametrize("flink", ["STRING", "ARRAY<STRING>"])
+@pytest.mark.parametrize("text", [b"a\xffb", b"\xed\xa0\x80", b"\xc0\x80", b"\xe6\xbc"])
+def test_a_text_that_is_no_utf8_is_refused(flink, text):
+    buffers = pa.array([b"ok", text], pa.binary()).buffers()
+    array = pa.Array.from_buffers(pa.string(), 2, buffers)
+    with pytest.raises(ValueRefusedError, match=r"column 'c' .*UTF8 .* U\+FFFD .* as BYTES"):
+        encoded([Column("c", flink)], [pa.record_batch([array], names=["c"])])
+
+
+def test_the_character_nul_passes():
+    assert one("STRING", pa.string(), ["a\0b"])[0].to_pylist() == ["a\0b"]
+
+
+def test_a_record_over_the_limit_is_refused_though_each_of_its_strings_is_short():
+    text = "x" * (1 << 20)
+    names = [f"c{i}" for i in range(62)]
+    columns = [Column(name, "STRING") for name in names]
+    fits = pa.record_batch([pa.array([text, None])] * 61, names=names[:61])
+    encoded(columns[:61], [fits])
+    over = pa.record_batch([pa.array(["", None, text])] * 62, names=names)
+    with pytest.raises(ValueRefusedError, match=r"a row with 65,011,712 bytes .* of 64 MB"):
+        encoded(columns, [over])
+
+
 YEAR_10000_MS = 253_402_300_800_000
 YEAR_1_MS = -62_135_596_800_000
 

@@ -43,10 +43,10 @@ def test_a_task_manager_killed_before_the_ingest(road: Road, cluster: FlinkClust
 
 
 def test_a_task_manager_killed_while_rows_are_written(road: Road, cluster: FlinkCluster) -> None:
-    job = road.submit(rows=12_000, rate=1500, config=BATCH)
+    job = road.submit(rows=6000, rate=1000, config=BATCH)
     road.wait(lambda: worker_pids(cluster, "writer"), "writers at work", 60)
     assert road.ledger().position == 0, "the coordinator runs already"
     road.kill_task_manager_of(job, "Writer")
     road.finished(job, 120)
-    assert differences(road.rows(), expected(12_000)) == {}
+    assert differences(road.rows(), expected(6000)) == {}
     assert len(road.ledger().batches) == 1

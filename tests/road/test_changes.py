@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from exactly_once_kusto.cluster import FlinkCluster
@@ -15,7 +17,7 @@ SLOW = {"on": "ingest", "do": "delay-apply", "seconds": 8.0, "times": 1000}
 
 
 def test_slices_go_where_they_were_sealed_for_and_a_changed_name_or_staging_is_refused(
-    road: Road, cluster: FlinkCluster, tmp_path
+    road: Road, cluster: FlinkCluster, tmp_path: Path
 ) -> None:
     """The savepoint holds slices of table T; the job goes on into U, in small parts, held back."""
     road.create_table("U", "n:long, label:string")
@@ -48,3 +50,25 @@ def test_slices_go_where_they_were_sealed_for_and_a_changed_name_or_staging_is_r
     assert differences(old + new, expected(ROWS)) == {}
     last_old = max(n for n, _ in old)
     assert last_old < min(n for n, _ in new), "a slice went into the other table"
+
+
+def test_a_function_added_before_the_sink_leaves_its_uid_and_its_slices_alone(
+    road: Road, cluster: FlinkCluster
+) -> None:
+    """The savepoint holds slices; the program that is started from it has one operator more."""
+    rows, program = 6000, Path(__file__).with_name("uids_job.py")
+    args = ["--cluster", road.kusto.cluster, "--staging", road.kusto.staging, "--rows", rows]
+    road.kusto.faults.set(SLOW)
+    job = cluster.run_python(program, [*args, "--rate", 500])
+    road.wait(road.open_transactions, "an ingest that runs")
+    savepoint = cluster.stop_with_savepoint(job)
+    assert road.open_transactions(), "nothing was pending: the test shows nothing"
+    road.kusto.faults.clear()
+
+    job = cluster.run_python(program, [*args, "--rate", 2000, "--longer"], from_savepoint=savepoint)
+    road.finished(job)
+    seen = road.rows()
+    first = min(n for n, label in seen if label == "after")
+    assert first > 0, "the state of the source was lost"
+    assert differences(seen, expected(first, "before") + expected(rows, "after", first)) == {}
+    assert len({known.lineage for known in road.ledger().transactions.values()}) == 1

@@ -22,7 +22,7 @@ TIMEOUT_S = 3.0
 def test_stopped_workers_are_killed_within_the_configured_time(
     road: Road, cluster: FlinkCluster
 ) -> None:
-    job = road.submit(rows=30_000, rate=1500, options={"heartbeat-timeout": f"{TIMEOUT_S:.0f} s"})
+    job = road.submit(rows=20_000, rate=1500, options={"heartbeat-timeout": f"{TIMEOUT_S:.0f} s"})
     for restarts, role in enumerate(["writer", "coordinator"], 1):
         seen = road.count()
         road.wait(lambda seen=seen: road.count() > seen + 1000, "rows that are in")
@@ -39,7 +39,7 @@ def test_stopped_workers_are_killed_within_the_configured_time(
         assert TIMEOUT_S - 1 < took_s < TIMEOUT_S + 5
         road.wait(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the stopped one to be gone")
     road.finished(job)
-    assert differences(road.rows(), expected(30_000)) == {}
+    assert differences(road.rows(), expected(20_000)) == {}
 
 
 def silent(cluster: FlinkCluster, job: str) -> list[str]:

@@ -10,13 +10,13 @@ from .road import Road, differences, expected
 
 pytestmark = pytest.mark.flink
 
-ROWS = 24_000
+ROWS = 16_000
 
 
 @pytest.mark.staging("azurite")
 def test_one_four_two_writers_through_savepoints(road: Road, cluster: FlinkCluster) -> None:
     """Each savepoint holds slices: ingests are slow, and nothing waits for them."""
-    road.kusto.faults.set({"on": "ingest", "do": "delay-apply", "seconds": 5.0, "times": 1000})
+    road.kusto.faults.set({"on": "ingest", "do": "delay-apply", "seconds": 3.0, "times": 1000})
     options, savepoint = {"commit-wait": "100 ms"}, None
     for parallelism in (1, 4):
         job = road.submit(

@@ -18,6 +18,7 @@ from .road import Road, differences, expected
 pytestmark = pytest.mark.flink
 
 ROWS = 12
+ORDER = "ROW<x INT, y MAP<STRING, BYTES>>"
 # column, Flink type, Kusto type, expression; a value in Kusto's normal form for each n
 COLUMNS: list[tuple[str, str, str, str, Any]] = [
     ("n", "BIGINT", "long", "n", lambda n: n),
@@ -117,6 +118,27 @@ COLUMNS: list[tuple[str, str, str, str, Any]] = [
         ),
     ),
     (
+        "orders",
+        f"ARRAY<{ORDER}>",
+        "dynamic",
+        "CASE MOD(n, 2) WHEN 0 THEN ARRAY[CAST(ROW(CAST(n AS INT), MAP['k', x'00ff']) "
+        f"AS {ORDER}), CAST(NULL AS {ORDER}), "
+        f"CAST(ROW(CAST(NULL AS INT), CAST(NULL AS MAP<STRING, BYTES>)) AS {ORDER})] "
+        f"ELSE ARRAY_REMOVE(ARRAY[CAST(NULL AS {ORDER})], CAST(NULL AS {ORDER})) END",
+        lambda n: (
+            "[]"
+            if n % 2
+            else json.dumps([{"x": n, "y": {"k": "AP8="}}, None, {"x": None, "y": None}])
+        ),
+    ),
+    (
+        "overflown",
+        "DECIMAL(4, 2)",
+        "decimal",
+        "CAST(123456 + n AS DECIMAL(10, 2))",
+        lambda n: None,  # Flink's own cast does that, before the sink
+    ),
+    (
         "maybe",
         "INT",
         "int",
@@ -160,6 +182,52 @@ def test_a_value_that_kusto_would_cut_stops_the_job_and_nothing_of_it_is_in(
     assert "would store null instead in silence" in text
     assert road.count() == 0
     assert road.ledger().transactions == {}
+
+
+def test_a_decimal_that_overflows_a_column_that_is_not_null_stops_the_job(
+    road: Road, cluster: FlinkCluster
+) -> None:
+    road.create_table("Sums", "n:long, amount:decimal")
+    road.table = "Sums"
+    job = road.submit(
+        rows=100,
+        rate=1000,
+        columns="n BIGINT, amount DECIMAL(4, 2) NOT NULL",
+        select="n, CAST(n * 2 AS DECIMAL(20, 2))",
+        config={"restart-strategy.type": "none"},
+    )
+    assert "Column 'amount' is NOT NULL" in road.failed(job)
+    assert road.count() == 0
+    assert road.ledger().transactions == {}
+
+
+def test_nested_rows_of_a_datastream(road: Road, cluster: FlinkCluster) -> None:
+    road.create_table("Nested", "n:long, items:dynamic, tags:dynamic")
+    job = cluster.run_python(
+        Path(__file__).with_name("nested_job.py"),
+        args=[road.kusto.cluster, road.kusto.staging, ROWS],
+    )
+    road.finished(job)
+    digits = "1234567890123456789012345678901234"
+    wanted = Counter(
+        (
+            n,
+            [
+                None,
+                "[]",
+                json.dumps(
+                    [
+                        {"at": "2024-03-31T02:30:00.001Z", "price": f"{digits}{n % 10}.678"},
+                        None,
+                        {"at": None, "price": None},
+                    ]
+                ),
+            ][n % 3],
+            [None, "{}", json.dumps({"a b": None, "ü": str(n)}, sort_keys=True)][n % 3],
+        )
+        for n in range(ROWS)
+    )
+    assert differences(road.rows("Nested | project n, items, tags"), wanted) == {}
 
 
 @pytest.mark.parametrize("parallelism", [1, 4])

@@ -120,7 +120,14 @@ final class BatchEncoder {
         int head = padded((2 + buffers) * Integer.BYTES);
         long payload = head + sizes.sum;
         if (payload > Frames.PAYLOAD_BYTES_MAX) {
-            throw new IOException("a batch of " + payload + " bytes (is one row that large?)");
+            // A batch is far smaller but for its last row; read again, it would be as large.
+            new WorkerException(
+                            "a row of about " + payload + " bytes; no more than "
+                                    + Frames.PAYLOAD_BYTES_MAX
+                                    + " can be carried at once; split or filter such rows upstream",
+                            "",
+                            false)
+                    .raise();
         }
         int end = Frames.HEAD_BYTES + (int) payload;
         byte[] frame = spare != null && spare.length >= end ? spare : new byte[end + end / 16];

@@ -1,17 +1,25 @@
 package exactlyonce.flink;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.time.LocalDate;
+import java.time.LocalDateTime;
 import java.time.LocalTime;
 import java.time.format.DateTimeFormatter;
+import java.util.Arrays;
 import java.util.Base64;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonGenerator;
 import org.apache.flink.table.data.ArrayData;
+import org.apache.flink.table.data.DecimalData;
 import org.apache.flink.table.data.MapData;
 import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.table.types.logical.ArrayType;
 import org.apache.flink.table.types.logical.LogicalType;
@@ -19,13 +27,16 @@ import org.apache.flink.table.types.logical.MapType;
 import org.apache.flink.table.types.logical.RowType;
 
 /**
- * Nested values as JSON text. Nothing is lost on the way: decimals and binary values, for which
- * JSON has no type, become texts; a number that JSON can't hold is refused.
+ * Nested values as JSON text. Nothing is lost on the way: decimals, times and binary values, for
+ * which JSON has no type, become texts; what JSON can't hold, or what readers of ISO 8601 would cut
+ * (they have years of four digits and seven digits of a second), is refused.
  */
 final class NestedJson {
 
     private static final DateTimeFormatter TIMESTAMP =
             DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss");
+    private static final int YEAR_MAX = 9999;
+    private static final int TICK_NANOS = 100;
 
     private final String column;
     private final Writer writer;
@@ -72,13 +83,18 @@ final class NestedJson {
             case VARBINARY:
                 return (out, value) ->
                         out.writeString(Base64.getEncoder().encodeToString((byte[]) value));
-            case DECIMAL:
             case CHAR:
             case VARCHAR:
-                return (out, value) -> out.writeString(value.toString());
-            case DATE:
+                return (out, value) -> {
+                    // As they are: whoever reads the text says if they are no UTF-8.
+                    byte[] text = ((StringData) value).toBytes();
+                    out.writeUTF8String(text, 0, text.length);
+                };
+            case DECIMAL:
                 return (out, value) ->
-                        out.writeString(LocalDate.ofEpochDay((Integer) value).toString());
+                        out.writeString(((DecimalData) value).toBigDecimal().toPlainString());
+            case DATE:
+                return (out, value) -> out.writeString(date(LocalDate.ofEpochDay((Integer) value)));
             case TIME_WITHOUT_TIME_ZONE:
                 return (out, value) ->
                         out.writeString(
@@ -118,17 +134,30 @@ final class NestedJson {
         return (out, value) -> {
             ArrayData keys = ((MapData) value).keyArray();
             ArrayData values = ((MapData) value).valueArray();
+            Set<String> names = new HashSet<>();
             out.writeStartObject();
             for (int i = 0; i < keys.size(); i++) {
-                Object key = keyGetter.getElementOrNull(keys, i);
-                if (key == null) {
-                    throw refused("a MAP with a null key, which JSON does not have");
+                String name = name(keyGetter.getElementOrNull(keys, i));
+                if (!names.add(name)) {
+                    throw refused("a MAP with the key '" + name + "' twice, of which one would "
+                            + "be dropped in silence");
                 }
-                out.writeFieldName(key.toString());
+                out.writeFieldName(name);
                 element.write(out, valueGetter.getElementOrNull(values, i));
             }
             out.writeEndObject();
         };
+    }
+
+    private String name(Object key) throws WorkerException {
+        if (key == null) {
+            throw refused("a MAP with a null key, which JSON does not have");
+        }
+        String name = key.toString();
+        if (!Arrays.equals(name.getBytes(UTF_8), ((StringData) key).toBytes())) {
+            throw refused("a MAP with the key '" + name + "', which is no UTF-8");
+        }
+        return name;
     }
 
     private Writer row(RowType type) {
@@ -160,13 +189,31 @@ final class NestedJson {
     }
 
     /** ISO 8601 with all digits that are not zero; a time without a zone is taken for UTC. */
-    private static String instant(TimestampData time) {
-        String whole = time.toLocalDateTime().format(TIMESTAMP);
-        int nanos = time.toLocalDateTime().getNano();
+    private String instant(TimestampData data) throws WorkerException {
+        LocalDateTime time = data.toLocalDateTime();
+        date(time.toLocalDate());
+        int nanos = time.getNano();
+        if (nanos % TICK_NANOS != 0) {
+            throw refused(time + " inside it, with nanoseconds below " + TICK_NANOS
+                    + ", which would be cut in silence");
+        }
+        String whole = time.format(TIMESTAMP);
         if (nanos == 0) {
             return whole + "Z";
         }
-        return whole + "." + String.format("%09d", nanos).replaceFirst("0+$", "") + "Z";
+        String digits = Integer.toString(1_000_000_000 + nanos); // a 1, then nine digits
+        int end = digits.length();
+        while (digits.charAt(end - 1) == '0') {
+            end--;
+        }
+        return whole + "." + digits.substring(1, end) + "Z";
+    }
+
+    private String date(LocalDate date) throws WorkerException {
+        if (date.getYear() < 1 || date.getYear() > YEAR_MAX) {
+            throw refused(date + " inside it, a time outside the years 1 to " + YEAR_MAX);
+        }
+        return date.toString();
     }
 
     private void checkFinite(double value) throws IOException {
