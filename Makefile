@@ -7,8 +7,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Bound to what the tests need; an explicit limit, so that a hung test ends the run and says where.
 PYTEST := $(BIN)/python -m pytest
-# The tests of the road mostly wait for a cluster: the others run beside them.
-BESIDE := -n 2 --dist loadgroup
 
 .PHONY: help setup jar demo test test-all bench lint clean
 
@@ -42,10 +40,10 @@ lint: setup ## ruff, mypy strict, import-linter
 	@$(BIN)/lint-imports
 
 test: lint ## Lint and the tests that fit into 15 minutes
-	$(PYTEST) -m "not slow" $(BESIDE)
+	$(PYTEST) -m "not slow"
 
 test-all: lint ## All tests, those of the road on a directory and on Azurite
-	$(PYTEST) --staging both $(BESIDE)
+	$(PYTEST) --staging both
 
 bench: setup ## Speed and memory against the lines that docs/reference/benchmarks.md names
 	@$(BIN)/python -m benchmarks.run

@@ -26,13 +26,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two groups that run beside each other: each has a cluster, or a JVM, that its tests share."""
-    for item in items:
-        group = "road" if "/tests/road/" in item.path.as_posix() else "rest"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """A blob service; each test takes a container or a folder of its own."""

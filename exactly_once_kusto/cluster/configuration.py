@@ -50,6 +50,9 @@ _BEHAVIOUR = {
     "restart-strategy.type": "fixed-delay",
     "restart-strategy.fixed-delay.attempts": "20",
     "restart-strategy.fixed-delay.delay": "500 ms",
+    # After its start-up time (five minutes) a standalone cluster fails requests for slots at once:
+    # where all TaskManagers were killed, the restarts would be used up before the next has come.
+    "resourcemanager.standalone.start-up-time": "1 d",
     "taskmanager.load-balance.mode": "SLOTS",
     "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
     "state.backend.type": "hashmap",

@@ -1,4 +1,4 @@
-"""Signs of life: a worker that is stopped, or whose main thread hangs, falls silent and is killed.
+"""Signs of life: a worker that is stopped, or in which a call hangs, falls silent and is killed.
 
 The task counts the silence (`WorkerProcess.java`). A thread of its own beats, so a long call is no
 silence; but once a single call has taken longer than any of its own timeouts allows, the beat ends,
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import logging
-import math
 import sys
 import threading
 import time
@@ -21,19 +20,22 @@ from exactly_once_kusto.flink.frames import Channel, Kind, ParentGone
 log = logging.getLogger("exactly_once_kusto.flink.heartbeat")
 
 EVERY_S_MAX = 5.0
+EVERY_S_FIRST = 0.15
+"""Until the task has said how long it waits; it waits 1 s at least."""
+
 BEATS_A_TIMEOUT = 6
 CALL_S_MORE = 300.0
 """How much longer than the wait for storage a call may take: uploads, a last batch, a slow disk."""
 
 
 class Pulse:
-    """Beats until the channel ends, or until the main thread hangs in a call."""
+    """Beats until the channel ends, or until a thread hangs in a call."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._every_s = 1.0
-        self._call_s_max = math.inf
-        self._call: tuple[str, float] | None = None
+        self._every_s = EVERY_S_FIRST
+        self._call_s_max = CALL_S_MORE
+        self._calls: dict[int, tuple[str, float]] = {}
 
     def start(self) -> None:
         """Start the thread; it ends with the process."""
@@ -49,12 +51,13 @@ class Pulse:
 
     @contextlib.contextmanager
     def call(self, what: str) -> Iterator[None]:
-        """Say that the main thread is in a call that must come back."""
-        self._call = (what, time.monotonic())
+        """Say that this thread is in a call that must come back."""
+        thread = threading.get_ident()
+        self._calls[thread] = (what, time.monotonic())
         try:
             yield
         finally:
-            self._call = None
+            del self._calls[thread]
 
     def _beat(self) -> None:
         never = threading.Event()
@@ -65,13 +68,12 @@ class Pulse:
                 self._channel.send(Kind.HEARTBEAT)
 
     def _hangs(self) -> bool:
-        call = self._call
-        if call is None:
-            return False
-        what, since = call
-        lasted_s = time.monotonic() - since
-        if lasted_s <= self._call_s_max:
-            return False
-        log.error("%s has not come back for %.0f s: no sign of life any more", what, lasted_s)
-        faulthandler.dump_traceback(sys.__stderr__ or sys.stderr, all_threads=True)
-        return True
+        now = time.monotonic()
+        for what, since in list(self._calls.values()):
+            if now - since > self._call_s_max:
+                log.error(
+                    "%s has not come back for %.0f s: no sign of life any more", what, now - since
+                )
+                faulthandler.dump_traceback(sys.__stderr__ or sys.stderr, all_threads=True)
+                return True
+        return False

@@ -117,7 +117,8 @@ def _serve(channel: Channel, pulse: Pulse) -> None:
         # with the sink reaches the task as an ERROR all the same.
         _ready(channel, hello)
     check_types(hello.columns)
-    sink = load_sink(hello.factory, hello.options)
+    with pulse.call(f"loading {hello.factory!r}"):
+        sink = load_sink(hello.factory, hello.options)
     if hello.role == "check":
         sink.check(hello.columns)
         channel.send(Kind.CHECKED)

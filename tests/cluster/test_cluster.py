@@ -52,6 +52,7 @@ def _whole(cluster: FlinkCluster, request: pytest.FixtureRequest) -> Iterator[No
     cluster.wait_ready()
 
 
+@pytest.mark.slow
 def test_job_does_not_go_on_after_its_task_manager_was_killed(cluster: FlinkCluster) -> None:
     job = cluster.run_python(JOB, ["nothing"], parallelism=2)
     cluster.wait_running(job)
@@ -81,6 +82,7 @@ def test_job_does_not_go_on_after_its_task_manager_was_killed(cluster: FlinkClus
     assert cluster.job_state(job) == "CANCELED"
 
 
+@pytest.mark.slow
 def test_savepoint_is_not_continued(cluster: FlinkCluster) -> None:
     job = cluster.run_python(JOB, ["nothing"], parallelism=2, client="python")
     cluster.wait_running(job)

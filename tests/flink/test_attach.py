@@ -170,6 +170,7 @@ def stop_with_savepoint(client, folder: Path) -> str:
     return client._j_job_client.stopWithSavepoint(False, str(folder), formats.CANONICAL).get()
 
 
+@pytest.mark.slow
 def test_state_is_found_after_an_operator_was_added_upstream(tmp_path):
     client = start(tmp_path, "", longer=False)
     try:

@@ -21,6 +21,7 @@ def hook(tmp_path, monkeypatch):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.flink
 def test_two_builds_give_the_same_bytes_and_the_second_compiles_nothing(hook, monkeypatch):
     first = hook.build().read_bytes()

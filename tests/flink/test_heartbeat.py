@@ -1,8 +1,9 @@
-"""A worker whose main thread hangs falls silent, and says first where it hangs."""
+"""A worker in which a call hangs falls silent, and says first where it hangs."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 import pytest
@@ -44,6 +45,31 @@ def test_a_long_call_is_no_silence_but_one_that_never_ends_is(pipe, capfd, caplo
             pass
     assert "a seal has not come back" in caplog.text
     assert "test_a_long_call_is_no_silence" in capfd.readouterr().err, "no stack was written"
+
+
+def test_a_call_that_hangs_is_found_among_others_that_come_back(pipe, caplog):
+    worker, task = pipe
+    pulse, done = Pulse(worker), threading.Event()
+    pulse.limit(storage_wait_s=0.5 - CALL_S_MORE)
+    pulse._every_s = 0.05
+
+    def hang() -> None:
+        with pulse.call("a poll in a lane"):
+            done.wait(20)
+
+    lane = threading.Thread(target=hang)
+    lane.start()
+    pulse.start()
+    try:
+        end = time.monotonic() + 10
+        while task.receive(0.6) is not None:
+            assert time.monotonic() < end, "the lane's hang was not seen"
+            with pulse.call("the machine"):
+                pass
+    finally:
+        done.set()
+        lane.join(5)
+    assert "a poll in a lane has not come back" in caplog.text
 
 
 @pytest.mark.parametrize(("timeout_s", "every_s"), [(1.2, 0.2), (30.0, 5.0), (600.0, 5.0)])

@@ -97,6 +97,12 @@ class Road:
     def parts(self) -> list[str]:
         return list(open_store(self.kusto.staging).list(f"{self.name}/parts/"))
 
+    def needed_parts(self) -> set[str]:
+        """Those not known to be committed; to delete the others may come late, or never."""
+        done = (t.transaction.parts for t in self.ledger().transactions.values() if t.committed)
+        names = {part.address.rpartition("/")[2] for parts in done for part in parts}
+        return {part for part in self.parts() if part.rpartition("/")[2] not in names}
+
     def ingestions(self) -> int:
         """How many ingest commands the target has taken."""
         operations = self.command(
@@ -112,6 +118,14 @@ class Road:
 
     def wait(self, fact: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
         wait_until(fact, timeout_s, what)
+
+    def hold_ingests(self, after: int = 0) -> None:
+        """Keep all ingests but the first `after` in progress, until the faults are set or cleared.
+
+        What was held before goes on. The sources are read at once: access to them may expire.
+        """
+        rule = {"on": "ingest", "do": "delay-commit", "seconds": 600.0, "times": 1000}
+        self.kusto.faults.set({**rule, "after": after})
 
     # ---- kills
 

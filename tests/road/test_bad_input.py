@@ -52,17 +52,17 @@ def test_a_damaged_and_a_newer_ledger_stop_the_job_until_they_are_mended(
     road: Road, cluster: FlinkCluster
 ) -> None:
     """The savepoint holds slices; of the ledger's last entry a copy is kept, and put back."""
-    rows = 12_000
-    road.kusto.faults.set({"on": "ingest", "do": "delay-apply", "seconds": 5.0, "times": 1000})
+    rows = 60_000
+    road.hold_ingests(after=1)
     job = road.submit(rows=rows, rate=1500, parallelism=1, options={"commit-wait": "100 ms"})
     road.wait(lambda: road.committed() and road.open_transactions(), "an ingest that runs")
     savepoint = cluster.stop_with_savepoint(job)
     assert road.open_transactions(), "nothing was pending: the test shows nothing"
-    road.kusto.faults.clear()
 
     ledger = Path(road.kusto.staging.removeprefix("file://")) / road.name / "ledger"
     entry = max(ledger.glob("*.json"))
-    good, names, parts = entry.read_bytes(), sorted(ledger.iterdir()), road.parts()
+    good, names, parts = entry.read_bytes(), sorted(ledger.iterdir()), road.needed_parts()
+    rows_in = road.count()
     newer = json.dumps({**json.loads(good), "v": 2}).encode()
     for damaged, told in ((good[:-20], "damaged or cut short"), (newer, "in version 2")):
         entry.write_bytes(damaged)
@@ -73,10 +73,12 @@ def test_a_damaged_and_a_newer_ledger_stop_the_job_until_they_are_mended(
         attempts = {task.attempt for v in cluster.vertices(job) for task in v.subtasks}
         assert attempts == {0}, "the job was restarted"
         assert sorted(ledger.iterdir()) == names, "a refused start left a trace"
-        assert sorted(road.parts()) == sorted(parts), "a part was written, or one is gone"
+        assert parts <= set(road.parts()), "a part is gone"
+        assert road.count() == rows_in
 
     entry.write_bytes(good)
-    road.finished(road.submit(rows=rows, rate=6000, parallelism=1, from_savepoint=savepoint))
+    road.kusto.faults.clear()
+    road.finished(road.submit(rows=rows, rate=20_000, parallelism=1, from_savepoint=savepoint))
     assert differences(road.rows(), expected(rows)) == {}
 
 
@@ -105,7 +107,9 @@ def test_an_address_with_a_token_is_refused_and_shown_nowhere(
     assert "give the address alone" in str(caught.value)
     assert SECRET not in str(caught.value)
     assert set(cluster.jobs()) == jobs, "it was submitted"
-    logs = [path for path in cluster.layout.log.rglob("*") if path.is_file()]
-    assert logs
+    logs = [
+        path for kind in ("log", "out", "txt") for path in cluster.layout.log.rglob(f"*.{kind}")
+    ]
+    assert len(logs) > 3, "these are not the cluster's logs and the client's"
     leaking = [path.name for path in logs if SECRET in path.read_text("utf-8", "replace")]
     assert leaking == []

@@ -32,6 +32,7 @@ def test_a_task_manager_killed_after_the_ingest_and_before_the_job_ends(
     assert len(kinds.transactions) == 1
 
 
+@pytest.mark.slow
 def test_a_task_manager_killed_before_the_ingest(road: Road, cluster: FlinkCluster) -> None:
     road.kusto.faults.set({"on": "ingest", "do": "throttle", "times": 1000})
     job = road.submit(rows=5000, rate=5000, config=BATCH)

@@ -32,6 +32,7 @@ def test_slices_that_are_held_back_go_together_and_a_kill_meanwhile_loses_none(
     assert max(groups) >= 3, "slices were not grouped"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_too_large_for_one_command_is_cut(
     road: Road, cluster: FlinkCluster
 ) -> None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.flink
 TIMEOUT_S = 3.0
 
 
+@pytest.mark.slow
 def test_stopped_workers_are_killed_within_the_configured_time(
     road: Road, cluster: FlinkCluster
 ) -> None:

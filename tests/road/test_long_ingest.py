@@ -15,6 +15,7 @@ TIMEOUTS = {"settle": "3 s", "commit-wait": "1 s", "access-lifetime": "60 s"}
 LONG_S = 20.0
 
 
+@pytest.mark.slow
 @pytest.mark.staging("azurite")
 def test_a_long_ingest_whose_reply_was_lost_is_adopted_after_a_kill_and_not_repeated(
     road: Road, cluster: FlinkCluster

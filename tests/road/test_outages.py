@@ -88,6 +88,7 @@ def test_kusto_gone_for_two_minutes(road: Road, cluster: FlinkCluster) -> None:
     go_through(road, cluster, 120)
 
 
+@pytest.mark.slow
 def test_too_much_waiting_holds_the_writers_back_without_failing_a_checkpoint(
     road: Road, cluster: FlinkCluster
 ) -> None:
@@ -164,6 +165,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], timeout=10, check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_checkpoints_and_not_the_job(
     road: Road, cluster: FlinkCluster, small_disk: Path
 ) -> None:

@@ -19,15 +19,15 @@ REPLAYED = 60_000
 def test_stop_with_savepoint_with_slices_pending_then_run_from_it(
     road: Road, cluster: FlinkCluster
 ) -> None:
-    road.kusto.faults.set({"on": "ingest", "do": "delay-apply", "seconds": 8.0, "times": 100})
-    job = road.submit(rows=16_000, rate=1000, options={"commit-wait": "100 ms"})
+    road.hold_ingests()
+    job = road.submit(rows=60_000, rate=1000, options={"commit-wait": "100 ms"})
     road.wait(road.open_transactions, "an ingest that runs")
     savepoint = cluster.stop_with_savepoint(job)
     assert road.open_transactions(), "nothing was pending: the test shows nothing"
     road.kusto.faults.clear()
-    again = road.submit(rows=16_000, rate=4000, from_savepoint=savepoint)
+    again = road.submit(rows=60_000, rate=20_000, from_savepoint=savepoint)
     road.finished(again)
-    assert differences(road.rows(), expected(16_000)) == {}
+    assert differences(road.rows(), expected(60_000)) == {}
 
 
 def test_an_older_savepoint_is_refused_and_with_allow_both_branches_are_there(

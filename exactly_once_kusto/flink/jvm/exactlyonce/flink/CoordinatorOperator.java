@@ -8,6 +8,7 @@ import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
+import org.apache.flink.runtime.jobgraph.JobType;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.connector.sink2.CommittableMessage;
@@ -61,6 +62,7 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
     @Override
     public void open() throws Exception {
         super.open();
+        checkMode();
         byte[] hello =
                 spec.hello(
                         "coordinator",
@@ -78,6 +80,18 @@ final class CoordinatorOperator extends AbstractStreamOperator<CommittableMessag
         worker.send(Frames.RESTORE, Frames.restore(restoredCheckpoint, restored));
         worker.await(Frames.OPENED);
         restored = null;
+    }
+
+    /** What was decided at submission must hold: without checkpoints nothing would be committed. */
+    private void checkMode() {
+        boolean batch = getRuntimeContext().getJobType() == JobType.BATCH;
+        if (batch != spec.batch()) {
+            throw new SuppressRestartsException(
+                    new IllegalStateException(
+                            "the job runs in " + (batch ? "batch" : "streaming") + " mode, but was "
+                                    + "translated for the other; set execution.runtime-mode "
+                                    + "before the sink is made part of the job"));
+        }
     }
 
     private void failTask(WorkerException cause) {

@@ -56,7 +56,8 @@ final class PythonSinkWriter implements CommittingSinkWriter<RowData, byte[]> {
     }
 
     /** Flink 2.3 has no other way from a writer to the distributed cache. */
-    private static PythonHome home(WorkerSpec spec, WriterInitContext context) throws IOException {
+    private static PythonHome home(WorkerSpec spec, WriterInitContext context)
+            throws IOException, InterruptedException {
         return PythonHome.ofTask(
                 spec, (StreamingRuntimeContext) ((InitContextBase) context).getRuntimeContext());
     }

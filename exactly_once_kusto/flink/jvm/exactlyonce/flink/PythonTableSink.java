@@ -1,16 +1,9 @@
 package exactlyonce.flink;
 
-import java.util.Optional;
-
-import org.apache.flink.streaming.api.datastream.DataStream;
-import org.apache.flink.streaming.api.datastream.DataStreamSink;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.connector.ChangelogMode;
-import org.apache.flink.table.connector.ProviderContext;
-import org.apache.flink.table.connector.sink.DataStreamSinkProvider;
 import org.apache.flink.table.connector.sink.DynamicTableSink;
 import org.apache.flink.table.connector.sink.SinkV2Provider;
-import org.apache.flink.table.data.RowData;
 import org.apache.flink.types.RowKind;
 
 /** The sink as the table planner sees it: append-only. */
@@ -41,31 +34,7 @@ final class PythonTableSink implements DynamicTableSink {
 
     @Override
     public SinkRuntimeProvider getSinkRuntimeProvider(Context context) {
-        if (spec.pythonFiles.isEmpty()) {
-            return SinkV2Provider.of(new PythonSink(spec), parallelism);
-        }
-        return new WithFiles();
-    }
-
-    /** As SinkV2Provider, but it sees the environment while files can still be added to the job. */
-    private final class WithFiles implements DataStreamSinkProvider {
-        @Override
-        public DataStreamSink<?> consumeDataStream(
-                ProviderContext context, DataStream<RowData> rows) {
-            spec.pythonFiles.register(rows.getExecutionEnvironment());
-            DataStreamSink<RowData> sink =
-                    rows.sinkTo(new PythonSink(spec))
-                            .name("sink")
-                            .setParallelism(
-                                    parallelism == null ? rows.getParallelism() : parallelism);
-            context.generateUid("sink").ifPresent(sink::uid); // the planner's own name for it
-            return sink;
-        }
-
-        @Override
-        public Optional<Integer> getParallelism() {
-            return Optional.ofNullable(parallelism);
-        }
+        return SinkV2Provider.of(new PythonSink(spec), parallelism);
     }
 
     @Override

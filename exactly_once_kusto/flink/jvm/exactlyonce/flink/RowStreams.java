@@ -22,16 +22,14 @@ public final class RowStreams {
             Map<String, String> options,
             DataType rowType,
             String python) {
-        WorkerSpec spec =
+        return new PythonSink(
                 TableOptions.spec(
                         stream.getExecutionEnvironment().getConfiguration(),
                         factory,
                         options,
                         (RowType) rowType.getLogicalType(),
                         python,
-                        options.get(TableOptions.HEARTBEAT_TIMEOUT.key()));
-        spec.pythonFiles.register(stream.getExecutionEnvironment());
-        return new PythonSink(spec);
+                        options.get(TableOptions.HEARTBEAT_TIMEOUT.key())));
     }
 
     /** Puts a conversion of each row behind the stream. */

@@ -31,6 +31,7 @@ final class Submission {
             checkCheckpoints(environment);
         }
         spec.runsIn(batch, environment.getCheckpointConfig().getCheckpointTimeout());
+        spec.pythonFiles.register(environment);
         askPython(spec);
     }
 

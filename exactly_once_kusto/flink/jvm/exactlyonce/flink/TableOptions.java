@@ -32,6 +32,8 @@ final class TableOptions {
 
     private static final ConfigOption<String> ARCHIVES = text("python.archives");
 
+    private static final ConfigOption<String> NODE_PATH = text("python.pythonpath");
+
     private TableOptions() {}
 
     static ConfigOption<String> text(String key) {
@@ -76,7 +78,8 @@ final class TableOptions {
                 config.getOptional(CLIENT_EXECUTABLE).orElse(null),
                 PythonFiles.parse(
                         config.getOptional(FILES).orElse(null),
-                        config.getOptional(ARCHIVES).orElse(null)));
+                        config.getOptional(ARCHIVES).orElse(null),
+                        config.getOptional(NODE_PATH).orElse(null)));
     }
 
     private static Duration heartbeatTimeout(String given) {

@@ -31,6 +31,10 @@ final class WorkerProcess implements AutoCloseable {
 
     static final String MODULE = "exactly_once_kusto.flink.worker";
     private static final int TICK_MS = 500;
+
+    /** An interpreter on a cold disk may take long before it can give its first sign of life. */
+    private static final long START_MS_MAX = 60_000;
+
     private static final int OUTBOX_FRAMES = 8;
     private static final int REPLIES_MAX = 16;
     private static final int METRICS_MAX = 100;
@@ -107,7 +111,8 @@ final class WorkerProcess implements AutoCloseable {
         throw new WorkerException(
                 "no Python could be started as " + String.join(" or ", candidates) + " ("
                         + last.getMessage() + "); name an interpreter that has exactly-once-kusto "
-                        + "with the table option 'python' or with Flink's python.executable",
+                        + "with the table option 'python' or with Flink's python.executable (where "
+                        + "the job is submitted: python.client.executable)",
                 "",
                 true);
     }
@@ -215,7 +220,12 @@ final class WorkerProcess implements AutoCloseable {
     }
 
     private void measure(String name, double value) {
-        if (metrics != null && gauges.size() < METRICS_MAX && gauges.put(name, value) == null) {
+        boolean known = gauges.containsKey(name);
+        if (metrics == null || !known && gauges.size() == METRICS_MAX) {
+            return;
+        }
+        gauges.put(name, value);
+        if (!known) {
             metrics.gauge(name, (Gauge<Double>) () -> gauges.get(name));
         }
     }
@@ -249,14 +259,19 @@ final class WorkerProcess implements AutoCloseable {
     /** Counts ticks, not time: a JVM that was paused must not think its worker silent. */
     private void watch(Thread reader) {
         int silentTicks = 0;
+        long msMax = Math.max(START_MS_MAX, silenceMsMax);
         try {
             while (!process.waitFor(TICK_MS, TimeUnit.MILLISECONDS)) {
-                silentTicks = heard ? 0 : silentTicks + 1;
+                silentTicks++;
+                if (heard) {
+                    silentTicks = 0;
+                    msMax = silenceMsMax;
+                }
                 heard = false;
-                if (silentTicks * TICK_MS >= silenceMsMax) {
+                if (silentTicks * TICK_MS >= msMax) {
                     fail(
                             new WorkerException(
-                                    label + ": sent nothing for " + silenceMsMax / 1000.0
+                                    label + ": sent nothing for " + msMax / 1000.0
                                             + " s ('heartbeat-timeout') and was killed",
                                     "",
                                     true));
