@@ -51,6 +51,7 @@ class Lane:
     log: LedgerStore
     target: Target
     brake: Brake
+    pulse: Pulse
     todo: queue.Queue[PortAction] = field(default_factory=queue.Queue)
 
     def start(self) -> None:
@@ -61,7 +62,9 @@ class Lane:
         while True:
             action = self.todo.get()
             try:
-                self.inbox.put(perform(action, self.log, self.target, self.brake))
+                with self.pulse.call(f"{type(action).__name__} in the lane {self.name!r}"):
+                    outcome = perform(action, self.log, self.target, self.brake)
+                self.inbox.put(outcome)
             except BaseException as error:
                 self.inbox.put(error)
 
@@ -74,7 +77,8 @@ def run_coordinator(channel: Channel, hello: Hello, sink: Sink, pulse: Pulse) ->
     """
     inbox: Inbox = queue.Queue(EVENTS_MAX)
     log, target, brake = sink.ledger(), sink.target(hello.columns), sink.brake()
-    lanes = {kind: Lane(kind, inbox, log, target, brake) for kind in ("log", "target", "tidy")}
+    kinds = ("log", "target", "tidy")
+    lanes = {kind: Lane(kind, inbox, log, target, brake, pulse) for kind in kinds}
     for lane in lanes.values():
         lane.start()
     threading.Thread(target=_read, args=(channel, hello, inbox), name="frames", daemon=True).start()
