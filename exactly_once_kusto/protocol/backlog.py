@@ -13,6 +13,9 @@ from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.ports import Settings
 from exactly_once_kusto.protocol.slices import Slice
 
+LOOKS_BETWEEN = 50
+"""So often the sign is set again as it should be: at snapshots and commits."""
+
 EASE = 0.9
 """The brake is taken off at this share of the limit, so that it is not put on again at once."""
 
@@ -39,6 +42,7 @@ class Backlog:
     """Size of the last snapshot."""
     brake_on: bool | None = None
     """None: what an earlier run has left is not known."""
+    looks: int = 0
 
     def add(self, slices: Iterable[Slice]) -> None:
         """Let slices wait."""
@@ -48,7 +52,10 @@ class Backlog:
 
     def forget(self, ids: frozenset[str]) -> None:
         """Slices are known to be committed."""
+        before = len(self.slices)
         self.slices = [piece for piece in self.slices if piece.id not in ids]
+        # Until the next snapshot measures it: or the writers were held back though nothing waits.
+        self.state_bytes = self.state_bytes * len(self.slices) // max(1, before)
         self.raw_bytes = sum(piece.raw_bytes for piece in self.slices)
 
     def due(self) -> list[Slice]:
@@ -68,6 +75,13 @@ class Backlog:
     def brake(self) -> list[ev.Action]:
         """Put the brake on above a limit, take it off below; nothing where it is right already."""
         share, text = self._fullest()
+        self.looks += 1
+        if self.looks % LOOKS_BETWEEN == 0 and self.brake_on is not None:
+            # A request of an earlier run may have come late, after this run's.
+            return [ev.SetBrake(text if self.brake_on else None), *self._turn(share, text)]
+        return self._turn(share, text)
+
+    def _turn(self, share: float, text: str) -> list[ev.Action]:
         if share >= 1 and not self.brake_on:
             self.brake_on = True
             told = (

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exactly_once_kusto.errors import ExactlyOnceError, WorkerError
+from exactly_once_kusto.errors import ExactlyOnceError, SuspectError, WorkerError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol import jobs
 from exactly_once_kusto.protocol.admission import Admission
@@ -182,11 +182,22 @@ class Coordinator:
         held = {part.address for piece in listed for part in piece.parts}
         surplus = tuple(part for part in job.parts if part.address not in held)
         said: list[ev.Action] = []
+        rows, wanted = sum(p.rows for p in job.parts), sum(piece.rows for piece in listed)
+        if surplus and rows != wanted:
+            return [ev.Stop(self._other_rows(rows, wanted))]
         if surplus:
             text = f"a repetition of this batch: {len(surplus)} part(s) of it are not needed"
             said = [ev.Say("INFO", text), ev.Delete(surplus)]
         self.final_checkpoint = BATCH
         return said + self._completed(BATCH, moment)
+
+    def _other_rows(self, rows: int, wanted: int) -> SuspectError:
+        return SuspectError(
+            f"sink '{self.name}': an earlier run of batch job {self.door.job} has listed {wanted} "
+            f"rows, this one has staged {rows}. Either the source does not give the same rows "
+            "again, or another batch has the same job id. Nothing was deleted or committed now; "
+            "submit the batch under another job id, or under another 'name'"
+        )
 
     def _completed(self, checkpoint: int, moment: ev.Moment) -> list[ev.Action]:
         self.backlog.due_to = max(self.backlog.due_to, checkpoint)

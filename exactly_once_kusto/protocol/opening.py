@@ -97,11 +97,14 @@ def check_owner(newcomer: Newcomer, ledger: Ledger) -> ExactlyOnceError | None:
     if ledger.last_start is None:
         return None
     _, start = ledger.last_start
+    own = ledger.last_start_of(newcomer.job)
+    if own is not None and (newcomer.batch or not ledger.ended(own)):
+        refusal = _check_operator(newcomer, own)
+        if refusal is not None:
+            return refusal
     if ledger.ended(start):
-        return _check_ended_batch(newcomer, ledger)
-    if start.job == newcomer.job:
-        return _check_operator(newcomer, start)
-    if ledger.first_start_of(newcomer.job) is None:
+        return _check_ended_batch(newcomer, own, ledger)
+    if start.job == newcomer.job or own is None:
         return None
     return NameTakenError(
         f"sink '{newcomer.name}' is in the hands of job {start.job} (host {start.host}, started at "
@@ -111,7 +114,7 @@ def check_owner(newcomer: Newcomer, ledger: Ledger) -> ExactlyOnceError | None:
 
 
 def _check_operator(newcomer: Newcomer, start: Start) -> ExactlyOnceError | None:
-    """Two sinks of one job would fence each other for ever."""
+    """Two sinks of one job would fence each other, or take the other's batch for their own."""
     if start.operator == newcomer.operator:
         return None
     return NameTakenError(
@@ -121,9 +124,13 @@ def _check_operator(newcomer: Newcomer, start: Start) -> ExactlyOnceError | None
     )
 
 
-def _check_ended_batch(newcomer: Newcomer, ledger: Ledger) -> ExactlyOnceError | None:
+def _check_ended_batch(
+    newcomer: Newcomer, own: Start | None, ledger: Ledger
+) -> ExactlyOnceError | None:
     """A batch that has ended may be run again by Flink, but not a new one under its job's id."""
-    if not newcomer.batch or newcomer.job not in ledger.batches or newcomer.attempt > 0:
+    if not newcomer.batch or newcomer.attempt > 0 or own is None or not ledger.ended(own):
+        return None
+    if newcomer.job not in ledger.batches:
         return None
     return NameTakenError(
         f"sink '{newcomer.name}': a batch of job {newcomer.job} has ended, all its rows are in; a "

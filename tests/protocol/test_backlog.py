@@ -191,6 +191,31 @@ def test_bytes_are_limited_too(stage: Stage, settings: Settings, named: str) -> 
     assert any(named in line for line in process.said)
 
 
+def test_nobody_is_held_back_when_nothing_waits(stage: Stage) -> None:
+    flink = stage.job("a", Settings(pending_state_bytes_max=700))
+    process = flink.start()
+    stage.target.reachable = False
+    for _ in range(6):
+        checkpoint(flink)
+    work(flink)
+    assert process.brake.is_on()
+    stage.target.reachable = True
+    flink.drain()
+    work(flink)
+    assert not process.brake.is_on()
+
+
+def test_a_sign_that_a_dead_run_puts_up_late_is_taken_away_in_time(stage: Stage) -> None:
+    flink = stage.job("a")
+    process = flink.start()
+    work(flink)
+    process.brake.put_on("a late request of a run that was given up")
+    for _ in range(60):
+        checkpoint(flink, rows=0)
+        work(flink)
+    assert not process.brake.is_on()
+
+
 def test_a_sign_that_an_earlier_run_has_left_is_taken_away(stage: Stage) -> None:
     flink = stage.job("a")
     process = flink.start(run=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from exactly_once_kusto.errors import NameTakenError, WorkerError
+from exactly_once_kusto.errors import NameTakenError, SuspectError, WorkerError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.coordinator import BATCH
 from exactly_once_kusto.protocol.slices import encode_part
@@ -23,12 +23,13 @@ def run(
     stage: Stage,
     attempt: int = 0,
     job: str = "job-1",
+    operator: str = "operator",
     rows: Sequence[Sequence[str]] = ROWS,
     crash: Callable[[str, PortAction], bool] = lambda side, action: False,
 ) -> Process:
     """Run a batch from its beginning, as Flink does after each failure."""
     process = Process(stage.world, stage.log, stage.target, crash=crash)
-    process.send(ev.Opened(job, "operator", "host", attempt, None, batch=True))
+    process.send(ev.Opened(job, operator, "host", attempt, None, batch=True))
     process.run(lambda: process.ready)
     if process.error is not None:
         return process
@@ -99,11 +100,38 @@ def test_a_repetition_with_other_parts_commits_the_first_ones_and_deletes_its_ow
     with pytest.raises(Crashed):
         run(stage, crash=lambda side, action: isinstance(action, ev.Submit) and side == "after")
     listed = len(stage.staging.parts)
-    # The source is not what it was: what the ledger lists counts, or rows would be mixed.
-    assert run(stage, 1, rows=[["a", "b", "c", "d"]]).error is None
+    assert run(stage, 1, rows=[["c", "a", "b"]]).error is None
     assert listed == 2
     assert sorted(stage.target.rows()) == ["a", "b", "c"]
     assert stage.staging.parts == {}
+
+
+def test_a_run_with_other_rows_under_the_id_of_an_unfinished_batch_is_not_discarded(
+    stage: Stage,
+) -> None:
+    with pytest.raises(Crashed):
+        run(stage, crash=lambda side, action: isinstance(action, ev.Submit) and side == "after")
+    kept = len(stage.staging.parts)
+    error = run(stage, rows=[["n1", "n2"], ["n3"], ["n4"]]).error
+    assert isinstance(error, SuspectError)
+    assert not error.restartable
+    assert "has listed 3 rows, this one has staged 4" in str(error)
+    assert len(stage.staging.parts) == kept + 3, "parts were deleted"
+
+
+def test_a_second_sink_of_a_batch_is_refused_also_after_the_first_has_ended(stage: Stage) -> None:
+    assert run(stage, operator="A").error is None
+    error = run(stage, attempt=1, operator="B", rows=[["x", "y"]]).error
+    assert isinstance(error, NameTakenError)
+    assert "two sinks of job job-1 have this name" in str(error)
+
+
+def test_an_unfinished_batch_goes_on_after_another_has_ended(stage: Stage) -> None:
+    with pytest.raises(Crashed):
+        run(stage, crash=lambda side, action: isinstance(action, ev.Mint))
+    assert run(stage, job="job-2", rows=[["x"]]).error is None
+    assert run(stage).error is None  # after a failover of the JobManager attempts count anew
+    assert sorted(stage.target.rows()) == ["a", "b", "c", "x"]
 
 
 def test_a_repetition_after_the_end_finds_everything_in(stage: Stage) -> None:

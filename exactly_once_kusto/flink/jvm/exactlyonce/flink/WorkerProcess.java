@@ -76,7 +76,7 @@ final class WorkerProcess implements AutoCloseable {
         this.home = home;
         try {
             this.process = launch(home, label);
-        } catch (WorkerException e) {
+        } catch (WorkerException | RuntimeException | Error e) {
             home.close();
             throw e;
         }
