@@ -47,6 +47,7 @@ def test_two_sinks_of_one_job_under_one_name(
     assert not road.rows("union T, U"), "a job that could not begin has written rows"
 
 
+@pytest.mark.slow
 @pytest.mark.staging("file", "only")
 def test_a_damaged_and_a_newer_ledger_stop_the_job_until_they_are_mended(
     road: Road, cluster: FlinkCluster

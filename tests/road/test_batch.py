@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exactly_once_kusto.cluster import FlinkCluster
+from exactly_once_kusto.cluster import FlinkCluster, wait_until
 
 from .road import Road, differences, expected
 from .test_kills import worker_pids
@@ -43,9 +43,11 @@ def test_a_task_manager_killed_before_the_ingest(road: Road, cluster: FlinkClust
     assert differences(road.rows(), expected(5000)) == {}
 
 
+@pytest.mark.slow
 def test_a_task_manager_killed_while_rows_are_written(road: Road, cluster: FlinkCluster) -> None:
-    job = road.submit(rows=6000, rate=1000, config=BATCH)
-    road.wait(lambda: worker_pids(cluster, "writer"), "writers at work", 60)
+    job = road.submit(rows=6000, rate=2000, config=BATCH)
+    # In a batch writers run when the source has ended, for a second: there is no time to lose.
+    wait_until(lambda: worker_pids(cluster, "writer"), 60, "writers at work", poll_s=0.003)
     assert road.ledger().position == 0, "the coordinator runs already"
     road.kill_task_manager_of(job, "Writer")
     road.finished(job, 120)

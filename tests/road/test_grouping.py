@@ -15,6 +15,7 @@ LABEL = "a" * 800
 WIDE = {"columns": "n BIGINT, label STRING", "select": "n, REPEAT('a', 800)"}
 
 
+@pytest.mark.slow
 def test_slices_that_are_held_back_go_together_and_a_kill_meanwhile_loses_none(
     road: Road, cluster: FlinkCluster
 ) -> None:
