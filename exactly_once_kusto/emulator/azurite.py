@@ -25,6 +25,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
+from .ending import STOP_WAIT_S, end
+
 VERSION = "3.37.0"
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -33,7 +35,6 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 PORT_FILE = "port"
 INSTALL_WAIT_S = 300.0
 START_WAIT_S = 60.0
-STOP_WAIT_S = 15.0
 LISTENING = re.compile(rb"listen(?:s|ing) (?:at|on) http://127\.0\.0\.1:(\d+)")
 # The owner's end is seen by the change of the parent: no Azurite outlives a killed test. It ends
 # as on SIGTERM, so that what it acknowledged is kept; where that takes too long, without.
@@ -175,16 +176,7 @@ class Azurite:
 
     def _end(self, number: signal.Signals) -> int | None:
         process, self._process = self._process, None
-        if process is None:
-            return None
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-            process.send_signal(signal.SIGCONT)  # a paused one hears no SIGTERM
-        try:
-            return process.wait(STOP_WAIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait(STOP_WAIT_S)
+        return None if process is None else end(process, number)
 
 
 def _node() -> Path:

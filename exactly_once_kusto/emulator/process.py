@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import queue
@@ -19,9 +18,9 @@ from types import TracebackType
 from typing import Any
 
 from .azurite import install
+from .ending import end
 
 START_WAIT_S = 30.0
-STOP_WAIT_S = 30.0
 
 
 class RemoteFaults:
@@ -181,13 +180,7 @@ class EmulatorProcess:
         process, self._process = self._process, None
         if process is None:
             return None
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        try:
-            code = process.wait(STOP_WAIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait(STOP_WAIT_S)
+        code = end(process, number)
         if process.stdout is not None:
             process.stdout.close()
         return code

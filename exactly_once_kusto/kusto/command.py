@@ -22,7 +22,7 @@ _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def string_literal(text: str) -> str:
     r"""Return a string literal for any text: `'...'`, with `\` before what would end or change it.
 
-    What is not printable is written as `\uXXXX`, so that a command is always one line.
+    What is not printable is written as `\u` and four hex digits, so a command is always one line.
     """
     return f"'{''.join(_escaped(char) for char in text)}'"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from azure.kusto.data import KustoClient, KustoConnectionStringBuilder
 
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.emulator import KustoEmulator
 from exactly_once_kusto.emulator.fixtures import kusto_emulator  # noqa: F401
 from exactly_once_kusto.emulator.process import EmulatorProcess
@@ -38,13 +38,12 @@ class Kusto:
 
     def ended(self, operation: str) -> dict:
         """The operation's latest row, once it isn't InProgress any more."""
-        until = time.monotonic() + WAIT_S
-        while time.monotonic() < until:
+
+        def ended() -> dict | None:
             rows = list(self.table(f".show operations {operation}"))
-            if rows and rows[0]["State"] != "InProgress":
-                return rows[0].to_dict()
-            time.sleep(0.01)
-        raise AssertionError(f"operation {operation} is still running after {WAIT_S} s")
+            return rows[0].to_dict() if rows and rows[0]["State"] != "InProgress" else None
+
+        return wait_until(ended, WAIT_S, f"the end of operation {operation}", poll_s=0.01)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from azure.storage.blob import (
     generate_blob_sas,
 )
 
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.emulator import KustoEmulator
 from exactly_once_kusto.emulator.azurite import ACCOUNT, KEY
 from exactly_once_kusto.emulator.process import EmulatorProcess
@@ -154,7 +154,7 @@ def test_a_command_that_has_read_its_blobs_needs_them_no_more(kusto, kusto_emula
     url = blob("a.parquet", 3)
     operation = kusto.one(f".ingest async into table N (h'{sas(url)}') with (format='parquet')")
     fetched = kusto_emulator.data / "scratch"
-    _wait_until(lambda: list(fetched.glob("*/source-0")) == [], "the fetched blob is in the way")
+    wait_until(lambda: list(fetched.glob("*/source-0")) == [], 10, "the fetched blob to be removed")
     kusto_emulator.faults.clear()
     assert kusto.ended(operation)["State"] == "Completed"
     assert list(fetched.iterdir()) == []
@@ -229,17 +229,8 @@ def _azurites(data: Path) -> list[int]:
 
 
 def _gone(pids: list[int]) -> None:
-    _wait_until(
-        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
-        f"{pids} outlive their owner",
-    )
-
-
-def _wait_until(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, what
-        time.sleep(0.02)
+    gone = [Path(f"/proc/{pid}") for pid in pids]
+    wait_until(lambda: not any(each.exists() for each in gone), 10, f"the end of {pids}")
 
 
 @contextmanager

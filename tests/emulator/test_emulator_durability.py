@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from azure.kusto.data.exceptions import KustoServiceError
 
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.emulator import KustoEmulator
 from exactly_once_kusto.emulator.process import EmulatorProcess
 
@@ -46,11 +46,11 @@ def test_what_was_acknowledged_survives_kills_during_ingestion(
                 if client.ended(submitted[tag])["State"] == "Completed":
                     completed.add(tag)
             except (KustoServiceError, OSError):
-                time.sleep(0.05)
+                stop.wait(0.05)  # it is being started again
             except Exception as error:
                 if "Connection" not in repr(error) and "Network" not in type(error).__name__:
                     raise
-                time.sleep(0.05)
+                stop.wait(0.05)
 
     threads = [threading.Thread(target=ingest) for _ in range(3)]
     for thread in threads:
@@ -58,10 +58,7 @@ def test_what_was_acknowledged_survives_kills_during_ingestion(
     try:
         for _ in range(KILLS):
             wanted = len(completed) + 5
-            until = time.monotonic() + 20
-            while len(completed) < wanted and time.monotonic() < until:
-                time.sleep(0.01)
-            assert len(completed) >= wanted, "no progress"
+            wait_until(lambda wanted=wanted: len(completed) >= wanted, 20, "progress", 0.01)
             process.kill()
             process.restart()
     finally:

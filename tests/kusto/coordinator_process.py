@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exactly_once_kusto import KustoSink
 from exactly_once_kusto.cli.transactions import read_ledger
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.flink.frames import Kind, pack_number, pack_restore
 from exactly_once_kusto.protocol.ledger import Known
 from exactly_once_kusto.protocol.slices import Part, encode_part
@@ -76,25 +77,15 @@ def only_transaction(sink: KustoSink) -> Known | None:
 
 
 def await_intent(sink: KustoSink) -> None:
-    _await(lambda: only_transaction(sink) is not None, "no intent")
+    wait_until(lambda: only_transaction(sink), DEADLINE_S, "an intent")
 
 
 def await_committed(sink: KustoSink, coordinator: CoordinatorProcess) -> Known:
     """The transaction once it is committed."""
 
-    def committed() -> bool:
+    def committed() -> Known | None:
         assert coordinator.process.poll() is None, coordinator.stderr()
         known = only_transaction(sink)
-        return known is not None and known.committed is not None
+        return known if known is not None and known.committed is not None else None
 
-    _await(committed, lambda: f"not committed: {coordinator.stderr()}")
-    known = only_transaction(sink)
-    assert known is not None
-    return known
-
-
-def _await(condition, what) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, what() if callable(what) else what
-        time.sleep(0.05)
+    return wait_until(committed, DEADLINE_S, "the commit")

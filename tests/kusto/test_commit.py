@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.errors import TargetError, TargetUnavailableError
 from exactly_once_kusto.protocol.judging import Verdict, judge
 from exactly_once_kusto.protocol.outcome import (
@@ -28,11 +29,12 @@ DEADLINE_S = 20.0
 
 def follow(target, made, operation):
     """Poll until the operation has ended."""
-    until = time.monotonic() + DEADLINE_S
-    while isinstance(status := target.poll(made, operation), Running):
-        assert time.monotonic() < until, "the operation does not end"
-        time.sleep(0.02)
-    return status
+
+    def ended():
+        status = target.poll(made, operation)
+        return None if isinstance(status, Running) else status
+
+    return wait_until(ended, DEADLINE_S, "the operation's end", poll_s=0.02)
 
 
 def commit(target, made):
@@ -43,13 +45,6 @@ def commit(target, made):
 
 def verdict(made, sighting):
     return judge(made.id, made.rows, sighting.extents, {})
-
-
-def wait_until(condition):
-    until = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < until, "the condition does not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -139,7 +134,8 @@ def test_after_a_lost_reply_the_rows_are_found_by_the_tag(kusto, table, sink, ta
     made = transaction(stage(sink, rows((1, "a"))))
     since = time.time()
     assert isinstance(send(target, made), Lost)
-    wait_until(lambda: verdict(made, target.look(made, [], since)) is Verdict.ALL)
+    seen = lambda: verdict(made, target.look(made, [], since)) is Verdict.ALL  # noqa: E731
+    wait_until(seen, DEADLINE_S, "all rows")
     assert kusto.query(f"{table} | count") == [{"Count": 1}]
 
 

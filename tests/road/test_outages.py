@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from exactly_once_kusto.cluster import FlinkCluster, wait_until
 from exactly_once_kusto.emulator.azurite import Azurite
+from tests.small_disk import small_disk
 
 from .road import Road, differences, expected
 
@@ -154,27 +154,21 @@ def test_blob_storage_that_hangs_fails_checkpoints_and_not_the_job(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
-    done = subprocess.run(mount, capture_output=True, text=True, timeout=10, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], timeout=10, check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", "4m") as place:
+        yield place
 
 
 @pytest.mark.slow
 def test_a_full_disk_fails_checkpoints_and_not_the_job(
-    road: Road, cluster: FlinkCluster, small_disk: Path
+    road: Road, cluster: FlinkCluster, disk: Path
 ) -> None:
     rows = 20_000
-    staging = {"staging": small_disk.as_uri()}
+    staging = {"staging": disk.as_uri()}
     job = road.submit(rows=rows, rate=1000, options=staging, config=TOLERANT)
     road.wait(lambda: road.count() > 1000, "the first rows")
     before = cluster.checkpoints(job)
-    filler = small_disk / "filler"
+    filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         while True:
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 
 import pytest
@@ -11,29 +10,24 @@ from exactly_once_kusto.errors import StorageUnavailableError
 from exactly_once_kusto.storage import local_directory
 from exactly_once_kusto.storage.local_directory import LocalDirectory
 from exactly_once_kusto.storage.patience import Patience
+from tests.small_disk import small_disk
 
 NAME = "payments/parts/0a.parquet"
 MB = 1 << 20
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    done = subprocess.run(mount, capture_output=True, text=True, timeout=10, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], timeout=10, check=True)
+def disk(tmp_path):
+    with small_disk(tmp_path / "small", "2m") as place:
+        yield place
 
 
 @pytest.mark.parametrize("unnamed", [True, False])
-def test_a_full_disk_is_named_and_leaves_nothing(small_disk, unnamed, monkeypatch):
+def test_a_full_disk_is_named_and_leaves_nothing(disk, unnamed, monkeypatch):
     if not unnamed:
         monkeypatch.setattr(local_directory, "O_TMPFILE", 0)
         local_directory._can_be_unnamed.cache_clear()
-    store = LocalDirectory(small_disk)
+    store = LocalDirectory(disk)
     full = pytest.raises(StorageUnavailableError, match="No space left on device; free some")
     with store.upload(NAME) as upload, full:
         upload.write(bytes(3 * MB))
@@ -42,9 +36,9 @@ def test_a_full_disk_is_named_and_leaves_nothing(small_disk, unnamed, monkeypatc
     local_directory._can_be_unnamed.cache_clear()
 
 
-def test_a_write_goes_on_where_it_stopped_once_there_is_room(small_disk, caplog):
-    store = LocalDirectory(small_disk, Patience(wait_s=30.0))
-    filler = small_disk / "filler"
+def test_a_write_goes_on_where_it_stopped_once_there_is_room(disk, caplog):
+    store = LocalDirectory(disk, Patience(wait_s=30.0))
+    filler = disk / "filler"
     filler.write_bytes(bytes(MB))
     data = bytes(range(256)) * (3 * MB // 2 // 256)
     timer = threading.Timer(0.7, filler.unlink)
@@ -59,8 +53,8 @@ def test_a_write_goes_on_where_it_stopped_once_there_is_room(small_disk, caplog)
     assert "rows and checkpoints wait" in caplog.text
 
 
-def test_a_disk_that_stays_full_is_given_up_in_the_end(small_disk):
-    store = LocalDirectory(small_disk, Patience(wait_s=0.5))
+def test_a_disk_that_stays_full_is_given_up_in_the_end(disk):
+    store = LocalDirectory(disk, Patience(wait_s=0.5))
     full = pytest.raises(StorageUnavailableError, match="No space left")
     with store.upload(NAME) as upload, full:
         upload.write(bytes(3 * MB))
