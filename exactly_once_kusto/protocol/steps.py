@@ -7,7 +7,7 @@ is a bug and goes through.
 
 from __future__ import annotations
 
-from exactly_once_kusto.errors import ExactlyOnceError, TransientError
+from exactly_once_kusto.errors import DecodeError, ExactlyOnceError, TransientError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.entries import decode_entry, encode_entry
 from exactly_once_kusto.protocol.ports import Brake, LedgerStore, Target
@@ -37,7 +37,14 @@ def perform(action: PortAction, log: LedgerStore, target: Target, brake: Brake) 
 def _on_log(action: LogAction, log: LedgerStore) -> ev.Event:
     if isinstance(action, ev.ReadLog):
         raw = log.read(action.after)
-        return ev.LogRead(tuple((number, decode_entry(number, data)) for number, data in raw))
+        try:
+            entries = tuple((number, decode_entry(number, data)) for number, data in raw)
+        except DecodeError as error:
+            raise DecodeError(
+                f"{log.address}: {error}. Nothing was written or committed; put the entry back "
+                "from a copy, or run the build that wrote it"
+            ) from error
+        return ev.LogRead(entries)
     created = log.append(action.number, encode_entry(action.entry))
     return ev.Appended() if created else ev.NumberTaken()
 

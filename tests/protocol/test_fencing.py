@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from exactly_once_kusto.errors import FencedError, NameTakenError
+from exactly_once_kusto.errors import DecodeError, FencedError, NameTakenError
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.testing.drive import Process
 
@@ -40,6 +40,22 @@ def test_two_sinks_of_one_job_under_one_name_do_not_fence_each_other_for_ever(
     first.finish()
     assert first.process is not None
     assert first.process.error is None
+
+
+def test_a_damaged_entry_stops_the_run_with_the_ledger_s_address_and_what_to_do(
+    stage: Stage,
+) -> None:
+    flink = stage.job("a")
+    flink.start()
+    checkpoint(flink)
+    stage.log.entries[2] = stage.log.entries[2][:-5]
+    before = list(stage.log.entries)
+    error = flink.restart().error
+    assert isinstance(error, DecodeError)
+    assert not error.restartable
+    assert str(error).startswith("memory://log: ledger entry 3: damaged or cut short")
+    assert "put the entry back from a copy" in str(error)
+    assert stage.log.entries == before
 
 
 def test_two_jobs_never_take_turns(stage: Stage) -> None:
