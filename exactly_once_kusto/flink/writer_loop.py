@@ -13,7 +13,7 @@ from exactly_once_kusto.flink.heartbeat import Pulse
 from exactly_once_kusto.protocol.slices import encode_part
 
 if TYPE_CHECKING:
-    from exactly_once_kusto.protocol.ports import Brake, Sink
+    from exactly_once_kusto.protocol.ports import Brake, Sink, Writer
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,15 @@ def run_writer(channel: Channel, hello: Hello, sink: Sink, pulse: Pulse) -> None
             if not hello.batch:
                 wait_at_barrier(brake, hello.checkpoint_timeout_s * BRAKE_SHARE)
             with pulse.call("a seal"):
-                parts = [encode_part(part) for part in writer.seal()]
+                parts = prepare(writer)
             channel.send(Kind.PARTS, write_blobs(parts))
         else:
             raise BadFrame(f"bad frame: a writer takes no {kind and kind.name}")
+
+
+def prepare(writer: Writer) -> list[bytes]:
+    """Seal what was written since the last barrier; return the parts as they go downstream."""
+    return [encode_part(part) for part in writer.seal()]
 
 
 def wait_at_barrier(brake: Brake, wait_s: float) -> None:

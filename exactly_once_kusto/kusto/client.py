@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from azure.kusto.data.exceptions import (
 from urllib3.util.retry import Retry
 
 from exactly_once_kusto.errors import TargetError, TargetUnavailableError
+from exactly_once_kusto.kusto.outside import Row
 from exactly_once_kusto.protocol.outcome import Lost, NotSent, Refused
 
 CONNECT_TIMEOUT_S = 10.0
@@ -46,8 +47,6 @@ TOKEN = re.compile(r"([a-z]+://[^\s'\"?;]*)[?;][^\s'\"]*")
 NAMED = re.compile(r"(?i)\b(sig|accountkey|sharedaccesssignature)=[^&;\s'\"]+")
 
 log = logging.getLogger(__name__)
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

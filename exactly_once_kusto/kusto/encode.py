@@ -66,6 +66,10 @@ class Encoding:
         _check_records(made)
         return made
 
+    def open(self, upload: Upload) -> ParquetPart:
+        """Return a part that is written into `upload`."""
+        return ParquetPart(self.schema, upload)
+
 
 class ParquetPart:
     """One Parquet object that is being written. Takes whole batches, keeps at most a row group.

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from exactly_once_kusto.errors import TargetError
 from exactly_once_kusto.kusto import command
-from exactly_once_kusto.kusto.client import Client, Row
 from exactly_once_kusto.kusto.destination import Destination
+from exactly_once_kusto.kusto.outside import Requests, Row
 from exactly_once_kusto.protocol.outcome import Extent, Sighting, Transaction
 
 CLOCK_SKEW_S = 300.0
@@ -26,7 +26,7 @@ PERIOD = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,7}))?")
 
 
 def look(
-    client: Client,
+    client: Requests,
     destination: Destination,
     transaction: Transaction,
     operations: Sequence[str],
@@ -58,7 +58,7 @@ def holds_all(extents: Sequence[Extent], transaction: Transaction) -> bool:
     return own and sum(extent.rows for extent in extents) == transaction.rows
 
 
-def is_busy(client: Client, destination: Destination, since: float, until: float) -> bool:
+def is_busy(client: Requests, destination: Destination, since: float, until: float) -> bool:
     """Whether an ingestion of our principal, started since, has not ended.
 
     `since` is by our clock, operations are dated by the cluster's: hence some minutes more.
@@ -68,13 +68,13 @@ def is_busy(client: Client, destination: Destination, since: float, until: float
     return bool(rows) and int(rows[0]["Running"]) > 0
 
 
-def kept(client: Client, destination: Destination) -> float | None:
+def kept(client: Requests, destination: Destination) -> float | None:
     """Return for how many seconds tags and rows stay at least; None for 'as long as the data'."""
     periods = retention(client, destination)
     return min((s for s in periods if s is not None and s < FOREVER_S), default=None)
 
 
-def retention(client: Client, destination: Destination) -> tuple[float | None, float | None]:
+def retention(client: Requests, destination: Destination) -> tuple[float | None, float | None]:
     """Return the periods (seconds) in force for `ingest-by:` tags and for rows; None: none."""
     tags = tag_retention(_policy(client, destination, "extent_tags_retention"))
     return tags, soft_delete(_policy(client, destination, "retention"))
@@ -113,7 +113,7 @@ def seconds(period: str) -> float:
 
 
 def _find(
-    client: Client,
+    client: Requests,
     destination: Destination,
     transaction: Transaction,
     operations: Sequence[str],
@@ -126,7 +126,7 @@ def _find(
     return _extents(rows, set(named))
 
 
-def _named(client: Client, database: str, operation: str) -> list[str]:
+def _named(client: Requests, database: str, operation: str) -> list[str]:
     try:
         rows = client.read(database, command.show_details(operation))
     except TargetError:
@@ -152,7 +152,7 @@ def parse_tags(text: str) -> tuple[str, ...]:
     return tuple(sorted({t.removeprefix(prefix) for t in tags if t.startswith(prefix)}))
 
 
-def _policy(client: Client, destination: Destination, kind: str) -> object:
+def _policy(client: Requests, destination: Destination, kind: str) -> object:
     """Return the policy in force: the table's own, else its database's; None where none is."""
     names = (("table", destination.table), ("database", destination.database))
     for entity, name in names:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 from exactly_once_kusto.errors import (
@@ -12,8 +11,9 @@ from exactly_once_kusto.errors import (
     TargetError,
 )
 from exactly_once_kusto.kusto import command
-from exactly_once_kusto.kusto.client import Client, redact
+from exactly_once_kusto.kusto.client import redact
 from exactly_once_kusto.kusto.destination import Destination
+from exactly_once_kusto.kusto.outside import Outside, Requests
 from exactly_once_kusto.kusto.staged import find_changed
 from exactly_once_kusto.protocol.outcome import (
     Accepted,
@@ -29,7 +29,6 @@ from exactly_once_kusto.protocol.outcome import (
     Submission,
     Transaction,
 )
-from exactly_once_kusto.storage.access import readable
 
 RUNNING = ("InProgress", "Scheduled")
 PERMANENT = ("BadInput",)
@@ -61,22 +60,26 @@ ALWAYS = Window(math.inf, math.inf)
 
 
 def submit(
-    client: Client, destination: Destination, transaction: Transaction, window: Window
+    outside: Outside,
+    client: Requests,
+    destination: Destination,
+    transaction: Transaction,
+    window: Window,
 ) -> Submission:
     """Send the one command of an attempt.
 
     Nothing is sent if a part is not what was sealed, or too little of the access is left.
     """
     try:
-        changed = find_changed(transaction.parts)
-        sources = [readable(part.address, window.end) for part in transaction.parts]
+        changed = find_changed(outside, transaction.parts)
+        sources = [outside.readable(part.address, window.end) for part in transaction.parts]
     except StorageUnavailableError as error:
         return NotSent(f"staging can't be looked at: {error}")
     except ConfigurationError as error:
         return Refused(str(error), permanent=True)
     if changed is not None:
         return Refused(changed, permanent=True)
-    if time.time() > window.half:
+    if outside.now() > window.half:
         return NotSent("its access was half over before it was sent: staging answers slowly")
     text = command.ingest_command(
         destination.table,
@@ -95,7 +98,11 @@ def submit(
 
 
 def poll(
-    client: Client, destination: Destination, operation: str, window: Window
+    outside: Outside,
+    client: Requests,
+    destination: Destination,
+    operation: str,
+    window: Window,
 ) -> OperationStatus:
     """Return how an operation stands; `window`: of the attempt that it belongs to.
 
@@ -118,14 +125,14 @@ def poll(
     if state in TRANSIENT:
         return Failed(message, permanent=False)
     codes, message, permanent = _failures(client, destination, operation, message)
-    if FORBIDDEN in codes and time.time() > window.half:
+    if FORBIDDEN in codes and outside.now() > window.half:
         hint = "the access had expired by then; if it happens again, raise option 'access-lifetime'"
         return Failed(f"{message}; {hint}", permanent=False)
     return Failed(message, permanent or state in PERMANENT)
 
 
 def _failures(
-    client: Client, destination: Destination, operation: str, message: str
+    client: Requests, destination: Destination, operation: str, message: str
 ) -> tuple[set[str], str, bool]:
     """Return the codes of an operation's failures, the message with them, and if one is for good.
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 
 from exactly_once_kusto.errors import TargetError
 from exactly_once_kusto.kusto import command, evidence
-from exactly_once_kusto.kusto.client import Client
 from exactly_once_kusto.kusto.columns import PlannedColumn, create_command
 from exactly_once_kusto.kusto.destination import Destination
-from exactly_once_kusto.storage.objects import ObjectStore
+from exactly_once_kusto.kusto.outside import Outside, Requests
 
 TAG_RETENTION_S_MIN = 86_400.0
 """Tags are the evidence of what was done when a job comes back after a crash."""
 
 
-def check_target(client: Client, destination: Destination, plan: Sequence[PlannedColumn]) -> None:
+def check_target(client: Requests, destination: Destination, plan: Sequence[PlannedColumn]) -> None:
     """Check table, columns and retention.
 
     Raises:
@@ -32,20 +30,21 @@ def check_target(client: Client, destination: Destination, plan: Sequence[Planne
     _check_retention(client, destination)
 
 
-def check_staging(store: ObjectStore, name: str) -> None:
+def check_staging(outside: Outside, staging: str, name: str) -> None:
     """Check that parts can be created and deleted.
 
     Raises:
         StagingError: they can't until a person has changed something; says what.
         StorageUnavailableError: they can't now.
     """
-    probe = f"{name}/probe-{secrets.token_hex(16)}"
+    store = outside.store(staging)
+    probe = f"{name}/probe-{outside.nonce()}"
     store.create(probe, b"can this be written?\n")
     store.delete(probe)
 
 
 def table_columns(
-    client: Client, destination: Destination, plan: Sequence[PlannedColumn]
+    client: Requests, destination: Destination, plan: Sequence[PlannedColumn]
 ) -> Mapping[str, str]:
     """Return the types of the table's columns.
 
@@ -91,7 +90,7 @@ def _misfit(column: PlannedColumn, found: Mapping[str, str], place: str) -> str 
     )
 
 
-def _check_retention(client: Client, destination: Destination) -> None:
+def _check_retention(client: Requests, destination: Destination) -> None:
     tags_s, rows_s = evidence.retention(client, destination)
     place = f"{destination.database}.{destination.table}"
     if rows_s == 0:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from exactly_once_kusto.kusto import config
 from exactly_once_kusto.kusto.columns import plan_columns
+from exactly_once_kusto.kusto.outside import RealOutside
 from exactly_once_kusto.protocol.identity import check_name
 from exactly_once_kusto.protocol.ports import Column, Settings
-from exactly_once_kusto.storage.address import check_address, open_store
+from exactly_once_kusto.storage.address import check_address
 from exactly_once_kusto.storage.brake import StoredBrake
 from exactly_once_kusto.storage.log import Log
-from exactly_once_kusto.storage.patience import Patience
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,20 +108,21 @@ class KustoSink:
         plan = plan_columns(columns, self.mapping)
         destination = Destination.of(self, plan)
         return Stage(
-            open_store(self.staging, Patience(self.staging_timeout_s)),
+            RealOutside().store(self.staging, self.staging_timeout_s),
             self.name,
             Encoding(plan, schema),
             destination.text(),
             self.part_size,
+            RealOutside().nonce,
         )
 
     def ledger(self) -> Log:
         """Return the log under this sink's name."""
-        return Log(open_store(self.staging), self.name)
+        return Log(RealOutside().store(self.staging), self.name)
 
     def brake(self) -> StoredBrake:
         """Return the sign by which the coordinator holds the writers back."""
-        return StoredBrake(open_store(self.staging), self.name)
+        return StoredBrake(RealOutside().store(self.staging), self.name)
 
     def target(self, columns: Sequence[Column]) -> KustoTarget:
         """Return the target, for the coordinator and for a writer's preflight."""

@@ -6,17 +6,43 @@ A name never recurs, so a writer that wakes up late can't touch what another has
 from __future__ import annotations
 
 import contextlib
-import secrets
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 from exactly_once_kusto.errors import StorageUnavailableError
-from exactly_once_kusto.kusto.encode import Encoding, ParquetPart
 from exactly_once_kusto.protocol.slices import Part
-from exactly_once_kusto.storage.objects import ObjectStore
+from exactly_once_kusto.storage.objects import ObjectStore, Stored, Upload
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+
+class OpenPart(Protocol):
+    """A part that is being written."""
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+
+    @property
+    def raw_bytes(self) -> int:
+        """Uncompressed bytes so far."""
+
+    def write(self, batch: Any) -> None:  # noqa: ANN401
+        """Take a converted batch."""
+
+    def seal(self) -> Stored:
+        """Make the part durable."""
+
+    def abort(self) -> None:
+        """Forget the part. Harmless after `seal`, and twice."""
+
+
+class Encoding(Protocol):
+    """How rows become bytes (encode.py: Parquet); the simulator has a cheaper one."""
+
+    def convert(self, batch: Any) -> Any:  # noqa: ANN401
+        """Return the batch as it is written; refuse values that Kusto would change."""
+
+    def open(self, upload: Upload) -> OpenPart:
+        """Return a part that is written into `upload`."""
 
 
 class Stage:
@@ -33,18 +59,20 @@ class Stage:
         encoding: Encoding,
         destination: str,
         part_bytes_max: int,
+        nonce: Callable[[], str],
     ) -> None:
         self._store = store
         self._name = name
         self._encoding = encoding
         self._destination = destination
         self._part_bytes_max = part_bytes_max
-        self._open: ParquetPart | None = None
+        self._nonce = nonce
+        self._open: OpenPart | None = None
         self._part = ""
         self._sealed: list[tuple[str, Part]] = []
         self._broken = False
 
-    def write(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: Any) -> None:  # noqa: ANN401
         """Take a batch; it must not change until `seal` has returned.
 
         Raises:
@@ -91,12 +119,12 @@ class Stage:
             self._abort()
             raise
 
-    def _take(self, batch: pa.RecordBatch) -> None:
+    def _take(self, batch: Any) -> None:  # noqa: ANN401
         if self._open is None:
-            self._part = f"{self._name}/parts/{secrets.token_hex(16)}.parquet"
+            self._part = f"{self._name}/parts/{self._nonce()}.parquet"
             upload = self._store.upload(self._part)
             try:
-                self._open = ParquetPart(self._encoding.schema, upload)
+                self._open = self._encoding.open(upload)
             except BaseException:
                 upload.abort()
                 raise
@@ -109,7 +137,7 @@ class Stage:
         if part is not None:
             part.abort()
 
-    def _finish(self, part: ParquetPart) -> None:
+    def _finish(self, part: OpenPart) -> None:
         stored = part.seal()
         self._open = None
         made = Part(

@@ -6,19 +6,16 @@ Hundreds of parts may be looked at or deleted at once, so several at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from exactly_once_kusto.kusto.outside import Outside
 from exactly_once_kusto.protocol.slices import Part
-from exactly_once_kusto.storage.address import open_object
 from exactly_once_kusto.storage.objects import ObjectStore
-
-AT_A_TIME = 8
 
 Result = TypeVar("Result")
 
 
-def find_changed(parts: Sequence[Part]) -> str | None:
+def find_changed(outside: Outside, parts: Sequence[Part]) -> str | None:
     """Return what is wrong with the first part that is not as it was sealed; None if all are.
 
     Raises:
@@ -26,17 +23,17 @@ def find_changed(parts: Sequence[Part]) -> str | None:
         StagingError: no right, or no container.
         OptionError: a part's address is of another version.
     """
-    return next((text for text in _each(parts, _change) if text is not None), None)
+    return next((text for text in _each(outside, parts, _change) if text is not None), None)
 
 
-def delete(parts: Sequence[Part]) -> None:
+def delete(outside: Outside, parts: Sequence[Part]) -> None:
     """Delete parts; those that are gone are fine.
 
     Raises:
         StorageUnavailableError: some are left.
         StagingError: no right, or no container.
     """
-    _each(parts, lambda store, name, part: store.delete(name))
+    _each(outside, parts, lambda store, name, part: store.delete(name))
 
 
 def _change(store: ObjectStore, name: str, part: Part) -> str | None:
@@ -55,14 +52,13 @@ def _change(store: ObjectStore, name: str, part: Part) -> str | None:
     return None
 
 
-def _each(parts: Sequence[Part], act: Callable[[ObjectStore, str, Part], Result]) -> list[Result]:
+def _each(
+    outside: Outside, parts: Sequence[Part], act: Callable[[ObjectStore, str, Part], Result]
+) -> list[Result]:
     """Act on each part; one store a container or directory, so that its connections are shared."""
     stores: dict[str, ObjectStore] = {}
     work: list[tuple[ObjectStore, str, Part]] = []
     for part in parts:
-        store, name = open_object(part.address)
+        store, name = outside.located(part.address)
         work.append((stores.setdefault(store.address, store), name, part))
-    if len(work) == 1:
-        return [act(*work[0])]
-    with ThreadPoolExecutor(AT_A_TIME, "parts") as pool:
-        return list(pool.map(lambda each: act(*each), work))
+    return outside.each(lambda each: act(*each), work)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exactly_once_kusto.kusto import evidence, ingest, preflight, staged
-from exactly_once_kusto.kusto.client import ANSWER_TIMEOUT_S, Client
+from exactly_once_kusto.kusto.client import ANSWER_TIMEOUT_S
 from exactly_once_kusto.kusto.columns import PlannedColumn
 from exactly_once_kusto.kusto.destination import Destination, parse_destination
+from exactly_once_kusto.kusto.outside import Outside, RealOutside, Requests
 from exactly_once_kusto.protocol.outcome import (
     Access,
     NotSent,
@@ -25,8 +25,6 @@ from exactly_once_kusto.protocol.outcome import (
     Transaction,
 )
 from exactly_once_kusto.protocol.slices import Part
-from exactly_once_kusto.storage.access import expires
-from exactly_once_kusto.storage.address import open_store
 
 if TYPE_CHECKING:
     from exactly_once_kusto.kusto.sink import KustoSink
@@ -43,11 +41,13 @@ class KustoTarget:
         sink: KustoSink,
         plan: Sequence[PlannedColumn],
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        outside: Outside | None = None,
     ) -> None:
         self._sink = sink
+        self._outside = outside or RealOutside()
         self._answer_timeout_s = answer_timeout_s
         self._plan = tuple(plan)
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, Requests] = {}
         self._lock = threading.Lock()
         self._access = ("", 0, 0.0)
         """Transaction, attempt and end of the access that was minted last: one is under way."""
@@ -58,7 +58,7 @@ class KustoTarget:
         Raises:
             TargetError: what can be known to be unfit, with both sides named.
         """
-        preflight.check_staging(open_store(self._sink.staging), self._sink.name)
+        preflight.check_staging(self._outside, self._sink.staging, self._sink.name)
         destination = Destination.of(self._sink, self._plan)
         preflight.check_target(self._client(destination), destination, self._plan)
 
@@ -67,9 +67,9 @@ class KustoTarget:
 
         Only its end is kept here; the secret itself is made when the request is.
         """
-        if not _expires(transaction):
+        if not self._expires(transaction):
             return Access(principal="local", expires_at=None)
-        until = time.time() + self._sink.access_lifetime_s
+        until = self._outside.now() + self._sink.access_lifetime_s
         self._access = (transaction.id, attempt, until)
         return Access(principal="account key", expires_at=until)
 
@@ -79,14 +79,16 @@ class KustoTarget:
         if window is None:
             return NotSent(f"no access was minted for attempt {attempt}")
         destination = parse_destination(transaction.destination)
-        return ingest.submit(self._client(destination), destination, transaction, window)
+        client = self._client(destination)
+        return ingest.submit(self._outside, client, destination, transaction, window)
 
     def poll(self, transaction: Transaction, operation: str) -> OperationStatus:
         """Say how the operation stands."""
         destination = parse_destination(transaction.destination)
         # An attempt of another process is never taken for refused: any window will do.
         window = self._window(transaction) or ingest.ALWAYS
-        return ingest.poll(self._client(destination), destination, operation, window)
+        client = self._client(destination)
+        return ingest.poll(self._outside, client, destination, operation, window)
 
     def look(
         self,
@@ -102,7 +104,7 @@ class KustoTarget:
 
     def delete(self, parts: Sequence[Part]) -> None:
         """Delete staged parts; those that are gone are fine."""
-        staged.delete(parts)
+        staged.delete(self._outside, parts)
 
     def close(self) -> None:
         """Close all connections."""
@@ -111,23 +113,22 @@ class KustoTarget:
                 client.close()
             self._clients.clear()
 
-    def _client(self, destination: Destination) -> Client:
+    def _client(self, destination: Destination) -> Requests:
         with self._lock:
             if destination.cluster not in self._clients:
-                self._clients[destination.cluster] = Client(
-                    destination.cluster, answer_timeout_s=self._answer_timeout_s
+                self._clients[destination.cluster] = self._outside.requests(
+                    destination.cluster, self._answer_timeout_s
                 )
             return self._clients[destination.cluster]
 
     def _window(self, transaction: Transaction, attempt: int | None = None) -> ingest.Window | None:
         """Return when the access that was minted last may be used; None if it is another's."""
-        if not _expires(transaction):
+        if not self._expires(transaction):
             return ingest.ALWAYS
         identity, number, end = self._access
         if identity != transaction.id or attempt not in (None, number):
             return None
         return ingest.Window(end - self._sink.access_lifetime_s / 2, end)
 
-
-def _expires(transaction: Transaction) -> bool:
-    return any(expires(part.address) for part in transaction.parts)
+    def _expires(self, transaction: Transaction) -> bool:
+        return any(self._outside.expires(part.address) for part in transaction.parts)
