@@ -17,6 +17,7 @@ PLAIN_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TAG_PREFIX = "ingest-by:"
 
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_QUOTING = str.maketrans(_ESCAPES)
 
 
 def string_literal(text: str) -> str:
@@ -24,6 +25,8 @@ def string_literal(text: str) -> str:
 
     What is not printable is written as `\u` and four hex digits, so a command is always one line.
     """
+    if text.isprintable():
+        return f"'{text.translate(_QUOTING)}'"
     return f"'{''.join(_escaped(char) for char in text)}'"
 
 

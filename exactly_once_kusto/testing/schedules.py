@@ -1,0 +1,193 @@
+"""A schedule is data: the habits of its world, and turn by turn what happens. Made from a seed.
+
+So it replays exactly, can be printed, cut down, and written into a test.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from exactly_once_kusto.protocol.ports import Settings
+from exactly_once_kusto.testing.simulated_kusto import Habits
+from exactly_once_kusto.testing.world import NO_TRAP, Trap
+
+SETTLE_S = 60.0
+TAGS_KEPT_S = 86_400.0
+
+MOVES: dict[str, int] = {
+    # what a job does in ordinary times
+    "round": 10,
+    "work": 14,
+    "settle": 2,
+    "rows": 2,
+    "checkpoint": 2,
+    "savepoint": 1,
+    "writer": 3,
+    "channel": 3,
+    "complete": 3,
+    "notice": 3,
+    "abort": 1,
+    "wake": 4,
+    "end": 1,
+    # what happens to it
+    "fail": 2,
+    "pause": 2,
+    "zombie": 3,
+    "clone": 1,
+    "rewind": 1,
+    "fresh": 1,
+    # what happens to the target and to time
+    "advance": 8,
+    "deliver": 2,
+    "outage": 1,
+    "restart": 1,
+    "merge": 1,
+    "expire": 1,
+    "forget": 1,
+    "storage outage": 1,
+    "later": 2,
+}
+"""What may happen in a turn, and how often it is drawn."""
+
+FAULT_MOVES = frozenset(
+    {"restart", "merge", "expire", "forget", "outage", "storage outage", "clone", "rewind", "fresh"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn: a move, which of several it means, and what goes wrong meanwhile."""
+
+    move: str
+    pick: int = 0
+    trap: Trap = NO_TRAP
+
+    def __str__(self) -> str:
+        trap = self.trap
+        wrong = [
+            f"{name}={value}"
+            for name, value in (
+                ("crash_at", trap.crash_at),
+                ("fault_at", trap.fault_at),
+                ("fault", trap.fault),
+                ("drift_at", trap.drift_at),
+            )
+            if value
+        ]
+        return " ".join([f"{self.move} {self.pick}", *wrong])
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a schedule's world is like, from its beginning to its end."""
+
+    writers: int = 2
+    atomic: bool = True
+    expiring: bool = True
+    records_late_s: float = 0.0
+    tags_kept_s: float | None = None
+    on_rewind: str = "refuse"
+    batch: bool = False
+    group_parts: int = 500
+    hold_age_s: float = 0.0
+    pending_slices: int = 10_000
+
+    def settings(self) -> Settings:
+        """Return the sink's settings."""
+        return Settings(
+            on_rewind=self.on_rewind,
+            settle_s=SETTLE_S,
+            # Looks are rare here: the clock is turned by hand, and each look costs time of the run.
+            poll_max_s=240.0,
+            group_parts_max=self.group_parts,
+            hold_age_s=self.hold_age_s,
+            pending_slices_max=self.pending_slices,
+        )
+
+    def habits(self) -> Habits:
+        """Return the target's habits."""
+        return Habits(self.atomic, self.records_late_s, self.tags_kept_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A setting and its turns; `seed` says where it came from, None for 'written by hand'."""
+
+    setting: Setting
+    turns: tuple[Turn, ...]
+    seed: int | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        given = [f"seed {self.seed}"] if self.seed is not None else []
+        return "\n".join([*given, str(self.setting), *map(str, self.turns)])
+
+
+def draw(seed: int, turns: int = 14) -> Schedule:
+    """Make the schedule of a seed."""
+    dice = random.Random(seed)
+    names, weights = list(MOVES), list(MOVES.values())
+    setting = _draw_setting(dice)
+    moves = dice.choices(names, weights, k=turns)
+    drawn = tuple(Turn(move, dice.getrandbits(16), _draw_trap(dice)) for move in moves)
+    return Schedule(setting, (Turn("round"), *drawn), seed)
+
+
+def _draw_setting(dice: random.Random) -> Setting:
+    chance = dice.random
+    expiring = chance() < 0.7
+    return Setting(
+        writers=1 + dice.getrandbits(2) % 3,
+        # Where access never expires, closing rests on time alone (docs/guarantee.md): a request
+        # that is late beyond it is only harmless while Kusto's own check is atomic.
+        atomic=not expiring or chance() < 0.4,
+        expiring=expiring,
+        records_late_s=SETTLE_S / 2 if chance() < 0.2 else 0.0,
+        tags_kept_s=TAGS_KEPT_S if expiring and chance() < 0.2 else None,
+        on_rewind="allow" if chance() < 0.15 else "refuse",
+        batch=chance() < 0.1,
+        group_parts=2 if chance() < 0.2 else 500,
+        hold_age_s=5.0 if chance() < 0.15 else 0.0,
+        pending_slices=2 if chance() < 0.1 else 10_000,
+    )
+
+
+def _draw_trap(dice: random.Random) -> Trap:
+    kind = dice.getrandbits(4)
+    if kind >= 8:
+        return NO_TRAP
+    at = dice.getrandbits(5)
+    if kind < 4:
+        return Trap(crash_at=at)
+    if kind < 7:
+        return Trap(fault_at=at >> 1, fault=1 + dice.getrandbits(3) % 5)
+    return Trap(drift_at=1 + (at >> 2))
+
+
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
+    """Cut a failing schedule down while it still fails; return the smallest that was found.
+
+    Turns are left out in ever smaller runs (delta debugging, Zeller 1999), then traps and picks.
+    """
+    turns, size = list(schedule.turns), max(1, len(schedule.turns) // 2)
+    while size:
+        start = 0
+        while start < len(turns):
+            shorter = turns[:start] + turns[start + size :]
+            if fails(replace(schedule, turns=tuple(shorter))):
+                turns = shorter
+            else:
+                start += size
+        size //= 2
+    for i, turn in enumerate(turns):
+        for simpler in (
+            replace(turn, trap=NO_TRAP, pick=0),
+            replace(turn, trap=NO_TRAP),
+            replace(turn, pick=0),
+        ):
+            shorter = [*turns[:i], simpler, *turns[i + 1 :]]
+            if simpler != turn and fails(replace(schedule, turns=tuple(shorter))):
+                turns = shorter
+                break
+    return replace(schedule, turns=tuple(turns))

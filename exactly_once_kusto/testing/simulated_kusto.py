@@ -1,0 +1,224 @@
+"""A model of Kusto as far as the sink leans on it: extents, tags, operations, and their faults.
+
+What its documentation leaves open is open here: whether `ingestIfNotExists` is atomic, when a
+record appears and whether it stays, whether a command does all it was asked. Time is the world's.
+
+Sources (Kusto's documentation): management/extents-overview.md, extent-tags.md,
+extent-tags-retention-policy.md, show-operations.md, show-operation-details.md,
+data-ingestion/ingest-into-command.md, data-ingestion/ingestion-failures.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from exactly_once_kusto.testing.simulated_storage import Objects
+from exactly_once_kusto.testing.world import World
+
+RECORD_BY_ID_S = 6 * 3600.0
+"""`.show operations <id>` and `.show operation <id> details` know no older records."""
+FULL_SHARE = 8
+
+
+@dataclass(slots=True)
+class Extent:
+    """Rows that became visible together."""
+
+    id: str
+    rows: tuple[str, ...]
+    tags: tuple[str, ...]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """What an ingest command asks for: sources with the end of their access, and the tag."""
+
+    sources: tuple[tuple[str, float], ...]
+    tag: str
+    refuses: str
+    """The tag that makes the command be skipped, '' for none."""
+
+
+@dataclass(slots=True)
+class Operation:
+    """A command on its way: `running` until it has read its sources, `reading`, `ended`."""
+
+    id: str
+    asked: Ingest
+    started: float
+    phase: str = "running"
+    state: str = "InProgress"
+    status: str = ""
+    code: str = ""
+    permanent: bool = False
+    rows: tuple[str, ...] = ()
+    extents: tuple[str, ...] = ()
+    forgotten: bool = False
+
+
+@dataclass(slots=True)
+class Habits:
+    """How this Kusto behaves where its documentation promises nothing.
+
+    `records_late_s`: how long an operation is in no record after its start. `tags_kept_s`: the
+    retention policy of its tags, None for 'as long as the extent'.
+    """
+
+    atomic: bool = True
+    records_late_s: float = 0.0
+    tags_kept_s: float | None = None
+
+
+@dataclass(slots=True)
+class Service:
+    """One cluster with one table. `seen` is told of all rows that become visible."""
+
+    world: World
+    objects: Objects
+    habits: Habits
+    seen: Callable[[Sequence[str]], None]
+    extents: dict[str, Extent] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    late: list[Ingest] = field(default_factory=list)
+    """Requests that are on their way: the sender has given up waiting for an answer."""
+    reachable: bool = True
+    made: int = 0
+
+    # ---- what requests do
+
+    def start(self, asked: Ingest) -> Operation:
+        """Begin a command."""
+        operation = Operation(self._guid(), asked, self.world.now)
+        self.operations[operation.id] = operation
+        return operation
+
+    def record(self, operation: str) -> Operation | None:
+        """Return the record of an operation by its id."""
+        found = self.operations.get(operation)
+        if found is None or not self._recorded(found):
+            return None
+        return found if self.world.now - found.started < RECORD_BY_ID_S else None
+
+    def running_between(self, since: float, until: float) -> int:
+        """Count the operations in the records that started then and have not ended."""
+        return sum(
+            1
+            for each in self.operations.values()
+            if each.phase != "ended" and since <= each.started <= until and self._recorded(each)
+        )
+
+    def tagged(self, tag: str) -> list[Extent]:
+        """Return the extents that bear a tag."""
+        return [each for each in self.extents.values() if tag in each.tags]
+
+    # ---- what goes on inside
+
+    def alive(self) -> list[Operation]:
+        """Return the operations that have not ended."""
+        return [each for each in self.operations.values() if each.phase != "ended"]
+
+    def advance(self, operation: Operation, fault: int = 0) -> None:
+        """Let a command take its next step: read its sources, then have its rows in.
+
+        `fault`: 1 fails for now, 2 fails as if abandoned, 3 has only a part of its rows in.
+        """
+        if operation.phase == "running":
+            self._read_sources(operation)
+        elif operation.phase == "reading":
+            self._bring_in(operation, fault)
+
+    def deliver(self, index: int) -> None:
+        """Let a request arrive that was on its way."""
+        self.world.note("a late request arrives")
+        self.start(self.late.pop(index))
+
+    def restart(self) -> None:
+        """Lose what runs: its operations end without an effect."""
+        for operation in self.alive():
+            self._end(operation, "Abandoned", "the service was restarted")
+
+    def merge(self) -> None:
+        """Merge all extents into one with all their tags (extents-overview.md)."""
+        if len(self.extents) < 2:
+            return
+        self.world.note("extents are merged")
+        old = list(self.extents.values())
+        rows = tuple(row for each in old for row in each.rows)
+        tags = tuple(sorted({tag for each in old for tag in each.tags}))
+        created = min(each.created for each in old)
+        merged = Extent(self._guid(), rows, tags, created)
+        self.extents = {merged.id: merged}
+
+    def expire_tags(self) -> bool:
+        """Drop the tags that the policy says may go; whether there were any."""
+        kept_s, dropped = self.habits.tags_kept_s, False
+        for extent in self.extents.values():
+            old = kept_s is not None and self.world.now - extent.created >= kept_s
+            if old and extent.tags:
+                extent.tags, dropped = (), True
+        if dropped:
+            self.world.note("tags have expired")
+        return dropped
+
+    def forget_records(self) -> None:
+        """Lose the records of what has ended."""
+        for operation in self.operations.values():
+            operation.forgotten = operation.forgotten or operation.phase == "ended"
+
+    # ---- within
+
+    def _recorded(self, operation: Operation) -> bool:
+        late = self.world.now - operation.started < self.habits.records_late_s
+        return not operation.forgotten and not late
+
+    def _read_sources(self, operation: Operation) -> None:
+        if not self.habits.atomic and self._skips(operation):
+            return
+        rows: list[str] = []
+        for address, until in operation.asked.sources:
+            found = self.objects.read_at(address)
+            if self.world.now > until:
+                self._fail(operation, "Download_Forbidden", address)
+                return
+            if found is None:
+                self._fail(operation, "Download_SourceNotFound", address)
+                return
+            rows += found.decode().split()
+        operation.rows, operation.phase = tuple(rows), "reading"
+
+    def _bring_in(self, operation: Operation, fault: int) -> None:
+        if self.habits.atomic and self._skips(operation):
+            return
+        if fault == 1:
+            self._end(operation, "Failed", "the simulated cluster was busy")
+            return
+        if fault == 2:
+            self._end(operation, "Abandoned", "the simulated node was lost")
+            return
+        rows = operation.rows[: len(operation.rows) // 2] if fault == 3 else operation.rows
+        if rows:
+            extent = Extent(self._guid(), rows, (operation.asked.tag,), self.world.now)
+            self.extents[extent.id] = extent
+            operation.extents = (extent.id,)
+            self.seen(rows)
+        self._end(operation, "PartiallySucceeded" if fault == 3 else "Completed", "")
+
+    def _skips(self, operation: Operation) -> bool:
+        if not operation.asked.refuses or not self.tagged(operation.asked.refuses):
+            return False
+        self._end(operation, "Skipped", "")
+        return True
+
+    def _fail(self, operation: Operation, code: str, address: str) -> None:
+        operation.code, operation.permanent = code, True
+        self._end(operation, "Failed", f"{code} {address}")
+
+    def _end(self, operation: Operation, state: str, status: str) -> None:
+        operation.phase, operation.state, operation.status = "ended", state, status
+        self.world.note(f"kusto: {operation.id[:8]} for {operation.asked.tag[-6:]} ends: {state}")
+
+    def _guid(self) -> str:
+        self.made += 1
+        return f"{self.made:08x}-0000-4000-8000-000000000000"
