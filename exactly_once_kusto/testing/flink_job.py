@@ -5,12 +5,14 @@ rules make the simulator's schedules and judge what a real Flink was seen to do 
 
 Sources: Flink's documentation, Stateful Stream Processing (barriers, alignment) and Savepoints
 (intermediate savepoints are not used for recovery, and not notified); FLIP-147 (checkpoints after
-tasks have finished); classes CheckpointCoordinator, SubtaskCheckpointCoordinatorImpl.
+tasks have finished); classes CheckpointCoordinator, SubtaskCheckpointCoordinatorImpl, StreamTask,
+SingleCheckpointBarrierHandler. docs/reference/simulator-flink.md: what a real Flink was seen to do.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 
@@ -24,6 +26,13 @@ class Rows:
 @dataclass(frozen=True, slots=True)
 class Barrier:
     """A checkpoint's barrier."""
+
+    checkpoint: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Sent on instead of a barrier by a writer that had heard before that it is aborted."""
 
     checkpoint: int
 
@@ -48,7 +57,7 @@ class Notice:
     complete: bool
 
 
-Item = Rows | Barrier | Ended | PartSent
+Item = Rows | Barrier | Cancelled | Ended | PartSent
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ class Pending:
     position: int
     savepoint: bool
     state: bytes | None = None
+    stop: bool = False
 
 
 @dataclass(slots=True)
@@ -85,6 +95,9 @@ class Attempt:
     """Rows that the source has emitted, from the beginning of the source."""
     restored: Retained | None = None
     input_ended: bool = False
+    """The source has ended for all writers."""
+    inputs_ended: set[int] = field(default_factory=set)
+    """Writers for which it has: each subtask of the source ends at its own time."""
     inputs: list[deque[Item]] = field(init=False)
     """From the source to each writer."""
     outputs: list[deque[Item]] = field(init=False)
@@ -93,8 +106,18 @@ class Attempt:
     blocked: set[int] = field(default_factory=set)
     """Channels whose barrier has arrived, while those of others have not: alignment."""
     aligning: int | None = None
-    cancelled: set[int] = field(default_factory=set)
-    """Checkpoints whose barriers are ignored, because they were aborted before."""
+    current: int = 0
+    """The newest checkpoint of which a barrier or its cancellation was taken."""
+    concurrent: int = 1
+    """Flink's max-concurrent-checkpoints: a task remembers no more aborted checkpoints than that,
+    so of two the older one may still be snapshotted after its notice."""
+    aborted: list[int] = field(default_factory=list)
+    """Those remembered, whose barriers the coordinator ignores."""
+    newest_aborted: int = 0
+    reported: int = -1
+    """The newest checkpoint heard to be complete: older ones are not told any more."""
+    dropped: list[set[int]] = field(init=False)
+    """By writer: checkpoints whose abortion it heard of before their barrier."""
     ends: set[int] = field(default_factory=set)
     sent: list[list[Item]] = field(init=False)
     """All that each writer has ever sent: in a batch Flink may keep it for a repetition."""
@@ -103,22 +126,33 @@ class Attempt:
         self.inputs = [deque() for _ in range(self.writers)]
         self.outputs = [deque() for _ in range(self.writers)]
         self.sent = [[] for _ in range(self.writers)]
+        self.dropped = [set() for _ in range(self.writers)]
 
     def emit(self, writer: int, names: tuple[str, ...]) -> None:
         """Let the source send rows to a writer."""
         self.position += len(names)
         self.inputs[writer].append(Rows(names))
 
-    def end_input(self) -> None:
-        """Let the source end; barriers may still come."""
-        self.input_ended = True
-        for channel in self.inputs:
-            channel.append(Ended())
+    def end_input(self, writer: int | None = None) -> None:
+        """Let the source end, for one writer or for all; barriers may still come."""
+        for each in range(self.writers) if writer is None else (writer,):
+            if each not in self.inputs_ended:
+                self.inputs_ended.add(each)
+                self.inputs[each].append(Ended())
+        self.input_ended = len(self.inputs_ended) == self.writers
 
     def next_for(self, writer: int) -> Item | None:
-        """Take what comes next to a writer; None if nothing does."""
+        """Take what comes next to a writer; None if nothing does.
+
+        It does not see the barrier of a checkpoint that it has heard to be aborted.
+        """
         channel = self.inputs[writer]
-        return channel.popleft() if channel else None
+        while channel:
+            item = channel.popleft()
+            if not isinstance(item, Barrier) or item.checkpoint not in self.dropped[writer]:
+                return item
+            self.send(writer, Cancelled(item.checkpoint))
+        return None
 
     def send(self, writer: int, item: Item) -> None:
         """Send something from a writer to the coordinator."""
@@ -127,7 +161,7 @@ class Attempt:
 
     def written(self) -> bool:
         """Whether every writer has come to its end."""
-        return self.input_ended and not any(self.inputs)
+        return self.input_ended and all(Ended() in each for each in self.sent)
 
     def repeat(self, former: Attempt) -> None:
         """Take what the writers of a former attempt have sent; they are not run again (batch)."""
@@ -142,33 +176,52 @@ class Attempt:
     def take(self, writer: int) -> Item | None:
         """Take the next item of a channel; return it where the coordinator sees it.
 
-        A barrier is seen when it has come from all channels, the end likewise.
+        A barrier is seen when it has come from all channels, the end likewise. A newer barrier, or
+        the cancellation of its checkpoint, ends the alignment on an older one.
         """
         item = self.outputs[writer].popleft()
-        if isinstance(item, Ended):
-            self.ends.add(writer)
-            return item if len(self.ends) == self.writers else None
-        if not isinstance(item, Barrier):
-            return item
-        if item.checkpoint in self.cancelled:
-            return None
+        match item:
+            case Ended():
+                self.ends.add(writer)
+                return item if len(self.ends) == self.writers else None
+            case Cancelled(checkpoint):
+                if checkpoint > self.current or checkpoint == self.aligning:
+                    self.current = checkpoint
+                    self._aligned()
+                return None
+            case Barrier(checkpoint):
+                return item if self._arrived(checkpoint, writer) else None
+            case _:
+                return item
+
+    def _arrived(self, checkpoint: int, writer: int) -> bool:
+        """Whether the coordinator snapshots now."""
+        if checkpoint < self.current or (checkpoint == self.current and self.aligning is None):
+            return False
+        if checkpoint > self.current:
+            self._aligned()
+        self.current = self.aligning = checkpoint
         self.blocked.add(writer)
-        self.aligning = item.checkpoint
         if len(self.blocked) < self.writers:
-            return None
+            return False
         self._aligned()
-        return item
+        forgotten_long_ago = checkpoint + self.concurrent < self.newest_aborted
+        return checkpoint not in self.aborted and not forgotten_long_ago
 
     def take_notice(self) -> Notice | None:
-        """Take the next notice; None if there is none. An aborted checkpoint is not aligned on."""
-        if not self.notices:
-            return None
-        notice = self.notices.popleft()
-        if not notice.complete:
-            self.cancelled.add(notice.checkpoint)
-            if self.aligning == notice.checkpoint:
-                self._aligned()
-        return notice
+        """Take the next notice; None if there is none. An alignment goes on whatever is heard."""
+        while self.notices:
+            notice = self.notices.popleft()
+            number = notice.checkpoint
+            if not notice.complete:
+                if number > self.current or number == self.aligning:
+                    self.aborted = [*self.aborted, number][-self.concurrent :]
+                    self.newest_aborted = max(self.newest_aborted, number)
+                return notice
+            if number > self.reported:
+                self.reported = number
+                return notice
+        return None
 
     def _aligned(self) -> None:
         self.blocked.clear()
@@ -217,24 +270,36 @@ class Job:
         first = attempt.position
         if self.length is not None:
             count = min(count, self.length - first)
-        if count > 0 and not attempt.input_ended:
+        if count > 0 and not attempt.input_ended and writer not in attempt.inputs_ended:
             attempt.emit(writer, tuple(f"{self.source}{first + i}" for i in range(count)))
 
-    def end_input(self) -> None:
-        """Let the source come to its end."""
+    def end_input(self, writer: int | None = None) -> None:
+        """Let the source come to its end, for one writer or for all that are left."""
         attempt = self._running()
+        left = [i for i in range(attempt.writers) if i not in attempt.inputs_ended]
+        if writer is not None and left != [writer]:
+            attempt.end_input(writer)
+            return
         if self.length is None:
             self.length = attempt.position
-        self.emit(0, self.length - attempt.position)
-        if not attempt.input_ended:
+        if left and not attempt.input_ended:
+            self.emit(left[0], self.length - attempt.position)
             attempt.end_input()
 
-    def trigger(self, savepoint: bool = False) -> int:
-        """Begin a checkpoint at the source; return its number."""
+    def skip(self) -> None:
+        """Use a number for a checkpoint that reaches no task."""
+        self.last_number += 1
+
+    def trigger(self, savepoint: bool = False, stop: bool = False) -> int:
+        """Begin a checkpoint at the source; return its number.
+
+        `stop`: a savepoint that the job stops with. It is told as a checkpoint is, but no failover
+        restores it: what fails after its completion ends the job for good.
+        """
         attempt = self._running()
         self.last_number += 1
         number = self.last_number
-        self.pending[number] = Pending(number, attempt.position, savepoint)
+        self.pending[number] = Pending(number, attempt.position, savepoint or stop, stop=stop)
         for channel in attempt.inputs:
             channel.append(Barrier(number))
         return number
@@ -250,29 +315,46 @@ class Job:
         return [number for number, each in self.pending.items() if each.state is not None]
 
     def complete(self, checkpoint: int, notify: bool = True) -> Retained:
-        """A checkpoint is complete; older ones that are under way are subsumed.
+        """A checkpoint is complete; older ones that are under way are subsumed: aborted.
 
-        `notify`: the coordinator will hear of it, unless it dies before. A savepoint never is.
+        `notify`: the coordinator will hear of it, unless it dies before. Of a savepoint it never
+        does, unless the job stops with it.
         """
         pending = self.pending.pop(checkpoint)
         assert pending.state is not None
         made = Retained(checkpoint, pending.position, pending.state, pending.savepoint)
-        if pending.savepoint:
-            self.savepoints.append(made)
+        (self.savepoints if pending.savepoint else self.completed).append(made)
+        if pending.savepoint and not pending.stop:
             return made
-        self.completed.append(made)
-        for number in [n for n, each in self.pending.items() if n < checkpoint]:
-            if not self.pending[number].savepoint:
-                del self.pending[number]
         if notify:
             self._running().notices.append(Notice(checkpoint, complete=True))
+        for each in [each for each in self.pending.values() if each.number < checkpoint]:
+            if not each.savepoint:
+                self.abort(each.number, notify)
         return made
 
-    def abort(self, checkpoint: int, notify: bool = True) -> None:
-        """A checkpoint under way is given up."""
+    def abort(self, checkpoint: int, notify: bool = True, first: Collection[int] = ()) -> None:
+        """A checkpoint under way is given up.
+
+        `first`: writers that hear of it before its barrier comes. They don't prepare; their rows
+        go with the next checkpoint.
+        """
         del self.pending[checkpoint]
+        for writer in first:
+            self._running().dropped[writer].add(checkpoint)
         if notify:
-            self._running().notices.append(Notice(checkpoint, complete=False))
+            self.tell_aborted(checkpoint)
+
+    def tell_aborted(self, checkpoint: int) -> None:
+        """Send the coordinator the notice of an abortion, which names the latest completion too.
+
+        So a task hears of a completion that it has missed; and, where the first checkpoint after
+        a restore is aborted, of the one that was restored (StreamTask.notifyCheckpointAbortAsync).
+        """
+        latest, notices = self.latest(), self._running().notices
+        if latest is not None:
+            notices.append(Notice(latest.number, complete=True))
+        notices.append(Notice(checkpoint, complete=False))
 
     def _running(self) -> Attempt:
         assert self.attempt is not None, "begin() comes first"

@@ -9,18 +9,30 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from dataclasses import dataclass, field
+from typing import get_args
 
 from exactly_once_kusto.errors import ExactlyOnceError, TransientError
 from exactly_once_kusto.flink.writer_loop import prepare
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.coordinator import Coordinator
 from exactly_once_kusto.protocol.ports import Brake, LedgerStore, Target, Writer
-from exactly_once_kusto.protocol.steps import LogAction, PortAction, TargetAction, perform
+from exactly_once_kusto.protocol.steps import (
+    LogAction,
+    PortAction,
+    TargetAction,
+    TidyAction,
+    perform,
+)
 from exactly_once_kusto.testing.flink_job import Attempt, Barrier, Ended, Item, PartSent, Rows
 from exactly_once_kusto.testing.simulated_sink import Names, Subject
 from exactly_once_kusto.testing.world import Gate, World
 
 LANES = 3
+LANE_OF: dict[type, int] = {
+    **dict.fromkeys(get_args(LogAction), 0),
+    **dict.fromkeys(get_args(TargetAction), 1),
+    **dict.fromkeys(get_args(TidyAction), 2),
+}
 
 
 @dataclass(slots=True)
@@ -83,14 +95,11 @@ class CoordinatorProcess:
     def send(self, event: ev.Event) -> None:
         """Give the machine an event, and put what it asks into the lanes."""
         for action in self.machine.handle(event, self.world.moment()):
-            if isinstance(action, LogAction):
-                self.lanes[0].append(action)
-            elif isinstance(action, TargetAction):
-                self.lanes[1].append(action)
-            elif isinstance(action, ev.Delete | ev.SetBrake):
-                self.lanes[2].append(action)
-            else:
+            lane = LANE_OF.get(type(action))
+            if lane is None:
                 self._to_flink(action)
+            else:
+                self.lanes[lane].append(action)  # type: ignore[arg-type]
 
     def _to_flink(self, action: ev.Action) -> None:
         match action:

@@ -51,9 +51,8 @@ MOVES: dict[str, int] = {
 }
 """What may happen in a turn, and how often it is drawn."""
 
-FAULT_MOVES = frozenset(
-    {"restart", "merge", "expire", "forget", "outage", "storage outage", "clone", "rewind", "fresh"}
-)
+LENGTHS = (1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 8, 10, 16)
+"""Turns of a schedule: many short ones, in which a fault meets an ordinary job, and some long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +92,13 @@ class Setting:
     group_parts: int = 500
     hold_age_s: float = 0.0
     pending_slices: int = 10_000
+    commit_wait_s: float = 10.0
 
     def settings(self) -> Settings:
         """Return the sink's settings."""
         return Settings(
             on_rewind=self.on_rewind,
+            commit_wait_s=self.commit_wait_s,
             settle_s=SETTLE_S,
             # Looks are rare here: the clock is turned by hand, and each look costs time of the run.
             poll_max_s=240.0,
@@ -124,9 +125,10 @@ class Schedule:
         return "\n".join([*given, str(self.setting), *map(str, self.turns)])
 
 
-def draw(seed: int, turns: int = 14) -> Schedule:
+def draw(seed: int) -> Schedule:
     """Make the schedule of a seed."""
     dice = random.Random(seed)
+    turns = dice.choice(LENGTHS)
     names, weights = list(MOVES), list(MOVES.values())
     setting = _draw_setting(dice)
     moves = dice.choices(names, weights, k=turns)
@@ -157,11 +159,11 @@ def _draw_trap(dice: random.Random) -> Trap:
     kind = dice.getrandbits(4)
     if kind >= 8:
         return NO_TRAP
-    at = dice.getrandbits(5)
+    at = 1 + dice.getrandbits(5 if kind & 1 else 6)
     if kind < 4:
         return Trap(crash_at=at)
     if kind < 7:
-        return Trap(fault_at=at >> 1, fault=1 + dice.getrandbits(3) % 5)
+        return Trap(fault_at=(at + 1) >> 1, fault=1 + dice.getrandbits(3) % 5)
     return Trap(drift_at=1 + (at >> 2))
 
 

@@ -89,7 +89,7 @@ class Simulation:
         self.restarts += 1
         self._begin(job, writers)
 
-    def _after(self, job: Job) -> None:
+    def look_after(self, job: Job) -> None:
         """Look what became of a job's processes in this turn."""
         running = self.running.get(job.id)
         if running is None or running.alive:
@@ -116,7 +116,7 @@ class Simulation:
             self._move(turn)
         self.world.begin_turn(NO_TRAP)
         for job in self.jobs:
-            self._after(job)
+            self.look_after(job)
 
     def _move(self, turn: Turn) -> None:
         move, pick = turn.move, turn.pick
@@ -147,8 +147,10 @@ class Simulation:
         if not self.zombies:
             return
         zombie = self.zombies[pick % len(self.zombies)]
-        for _ in range(1 + (pick >> 2) % 8):
-            if not self._act(zombie, pick >> 5, held=False):
+        if pick & 4:
+            self._hears(zombie)
+        for _ in range(1 + (pick >> 3) % 8):
+            if not self._act(zombie, pick >> 6, held=False):
                 break
 
     def _person(self, move: str, pick: int) -> None:
@@ -190,6 +192,13 @@ class Simulation:
             running.coordinator_hears()
         self._work(job, running, pick >> 4 & 15)
 
+    def snapshot(self, job: Job) -> None:
+        """A row for each writer, and a barrier through all channels."""
+        for index in range(self.running[job.id].attempt.writers):
+            job.emit(index, 1)
+        job.trigger()
+        self._flow(job, self.running[job.id])
+
     def rows(self, job: Job, pick: int) -> None:
         """The source sends one to three rows to one of the writers."""
         job.emit(pick % self.running[job.id].attempt.writers, 1 + pick % 3)
@@ -205,7 +214,7 @@ class Simulation:
             idle = self.subject.idle()
             if not self._act(running, 0, held=False) and idle:
                 break
-        self._acknowledge(job, running)
+        self.acknowledge(job)
 
     def checkpoint(self, job: Job, pick: int) -> None:
         """The JobManager triggers a checkpoint."""
@@ -309,11 +318,11 @@ class Simulation:
             if not self._act(running, pick, held=bool(pick & 1)):
                 break
             pick >>= 1
-        self._acknowledge(job, running)
+        self.acknowledge(job)
 
     def _work_until(self, job: Job, running: Running, condition: Callable[[], bool]) -> None:
         for _ in range(BURST):
-            self._acknowledge(job, running)
+            self.acknowledge(job)
             if condition() or not self._act(running, 0, held=False):
                 break
 
@@ -326,7 +335,9 @@ class Simulation:
         coordinator.step(lanes[pick % len(lanes)], held)
         return True
 
-    def _acknowledge(self, job: Job, running: Running) -> None:
+    def acknowledge(self, job: Job) -> None:
+        """Give Flink the snapshots that the coordinator has made."""
+        running = self.running[job.id]
         states = running.coordinator.states
         if running.coordinator.alive:
             for number in list(states):
@@ -343,15 +354,16 @@ class Simulation:
             job = self.current()
             if job is None:
                 break
-            self._towards_the_end(job)
-            self._after(job)
+            self.go_on(job)
+            self.look_after(job)
         for job in self.jobs:
             if job.id in self.running:
                 self.truth.stuck.append(job.id)
         self._wake_all_zombies()
         self._question()
 
-    def _towards_the_end(self, job: Job) -> None:
+    def go_on(self, job: Job) -> None:
+        """One round in which nothing fails, towards the end of the job."""
         running = self.running[job.id]
         if not self._get_ready(running):
             self._wait(running)
