@@ -34,12 +34,12 @@ def _copy(value: Any, memo: dict[int, Any]) -> Any:  # noqa: ANN401
     if known is not None:
         return known
     if kind is tuple:
-        return tuple([_copy(each, memo) for each in value])
+        return tuple([e if type(e) in _SHARED else _copy(e, memo) for e in value])
     if kind in (list, deque):
-        memo[id(value)] = made = kind([_copy(each, memo) for each in value])
+        memo[id(value)] = made = kind([e if type(e) in _SHARED else _copy(e, memo) for e in value])
         return made
     if kind is dict:
-        entries = {key: _copy(each, memo) for key, each in value.items()}
+        entries = {k: e if type(e) in _SHARED else _copy(e, memo) for k, e in value.items()}
         memo[id(value)] = entries
         return entries
     if kind in (set, Counter, bytearray):
@@ -58,9 +58,10 @@ def _copy_object(value: Any, kind: type, memo: dict[int, Any]) -> Any:  # noqa: 
         return value
     made: Any = object.__new__(kind)
     memo[id(value)] = made
-    names = fields or tuple(vars(value))
+    names, put = fields or tuple(vars(value)), object.__setattr__
     for name in names:
-        object.__setattr__(made, name, _copy(getattr(value, name), memo))
+        each = getattr(value, name)
+        put(made, name, each if type(each) in _SHARED else _copy(each, memo))
     return made
 
 

@@ -13,8 +13,10 @@ What is reduced, and why nothing is missed by it:
   again, so nothing but the order of entries can be seen from outside.
 * A snapshot and a completion come where the log's lane is empty: what waits there would go first.
 * Deletions and the brake are done at once: they follow `committed`, or carry no promise.
-* What only reads the target is done at once where nobody else can change what is read: no command
-  is under way, no request is late, no zombie can act.
+* What only reads the target is done at once where it reads the same now and later: no command is
+  under way, no request is late, no other process has one to send; and the reader has the last
+  `start`, so that anybody else needs a new one, which makes what was read useless.
+* A run's survey and its preflight are done at once: it reads the log again before its `start`.
 * A zombie that will only learn that it is fenced is left out: it has nothing to submit.
 * A completed checkpoint is told at once or never; told late, it is the same as told never and
   another one told.
@@ -31,8 +33,11 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from exactly_once_kusto.protocol import events as ev
+from exactly_once_kusto.protocol import jobs
+from exactly_once_kusto.protocol.commit import Commit
 from exactly_once_kusto.testing.copying import copied
 from exactly_once_kusto.testing.flink_job import Job
 from exactly_once_kusto.testing.processes import CoordinatorProcess, Running
@@ -46,7 +51,9 @@ from exactly_once_kusto.testing.world import NO_TRAP, Trap
 NONCE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}-0000-4000-8000-0{12}")
 LOSSES = {"request lost": REQUEST_LOST, "reply lost": REPLY_LOST, "request late": LATE}
 LOG, TARGET, TIDY = range(3)
+TOLD = ("number", "after", "attempt", "operation", "checkpoint", "rows", "key")
 FAULTS = ("kill", "pause")
+SETTING = Setting(commit_wait_s=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,9 @@ class Scope:
     waits: int = 0
     untold: int = 1
     """Completed checkpoints of which the coordinator is not told."""
-    setting: Setting = Setting(commit_wait_s=0.0)
+    prompt: bool = False
+    """A checkpoint's fate is decided at its snapshot: complete and told, complete, or neither."""
+    setting: Setting = SETTING
 
 
 @dataclass(slots=True)
@@ -133,11 +142,9 @@ class Walk:
         left, coordinator = self.left, running.coordinator
         settled = coordinator.ready and not coordinator.lanes[LOG]
         if left["checkpoints"] and settled and not job.pending:
-            yield "snapshot"
-        if job.completable() and settled:
-            yield "complete"
-            if left["untold"]:
-                yield "complete untold"
+            yield from self._fates("snapshot, ") if self.scope.prompt else ["snapshot"]
+        if job.completable() and settled and not self.scope.prompt:
+            yield from self._fates("")
         yield from self._lanes("", coordinator)
         if left["kills"]:
             yield "kill"
@@ -146,6 +153,13 @@ class Walk:
         waits = left["waits"] or not self.subject.service.alive()
         if waits and not coordinator.busy_lanes() and coordinator.wakes:
             yield "wake"
+
+    def _fates(self, what: str) -> Iterator[str]:
+        yield f"{what}complete"
+        if self.left["untold"]:
+            yield f"{what}complete untold"
+        if self.scope.prompt:
+            yield f"{what}given up"
 
     def _lanes(self, who: str, coordinator: CoordinatorProcess) -> Iterator[str]:
         if coordinator.lanes[LOG]:
@@ -187,14 +201,18 @@ class Walk:
         running = simulation.running[job.id]
         match move:
             case "snapshot":
-                self.left["checkpoints"] -= 1
-                simulation.snapshot(job)
-                self._lane(running.coordinator, "log")
+                self._snapshot(job)
             case "complete" | "complete untold":
-                told = move == "complete"
-                self.left["untold"] -= not told
-                simulation.complete(job, 0xFF if told else 0)
+                self._complete(job, told=move == "complete")
+            case "snapshot, given up":
+                self._snapshot(job)
+                for number in list(job.pending):
+                    job.abort(number)
                 running.coordinator_hears()
+            case "snapshot, complete" | "snapshot, complete untold":
+                self._snapshot(job)
+                if job.completable():
+                    self._complete(job, told=move == "snapshot, complete")
             case "kill":
                 self.left["kills"] -= 1
                 simulation.fail(job, 0)
@@ -206,6 +224,17 @@ class Walk:
                 simulation.wake(job, 0)
             case _:
                 self._lane(running.coordinator, move)
+
+    def _snapshot(self, job: Job) -> None:
+        self.left["checkpoints"] -= 1
+        self.simulation.snapshot(job)
+        self._lane(self.simulation.running[job.id].coordinator, "log")
+        self.simulation.acknowledge(job)
+
+    def _complete(self, job: Job, told: bool) -> None:
+        self.left["untold"] -= not told
+        self.simulation.complete(job, 0xFF if told else 0)
+        self.simulation.running[job.id].coordinator_hears()
 
     def _lane(self, coordinator: CoordinatorProcess, move: str) -> None:
         lane, _, loss = move.partition(", ")
@@ -226,13 +255,14 @@ class Walk:
         """Do at once what is reduced, and let Flink restart what has stopped."""
         simulation = self.simulation
         for running in [*simulation.running.values(), *simulation.zombies]:
-            coordinator = running.coordinator
-            coordinator.wake_due()
-            self._reduce(coordinator)
+            running.coordinator.wake_due()
+            self._reduce(running.coordinator)
         for job in simulation.jobs:
             if job.id in simulation.running:
                 simulation.acknowledge(job)
             simulation.look_after(job)
+            if job.id in simulation.running:
+                self._reduce(simulation.running[job.id].coordinator)
         for zombie in simulation.zombies:
             if zombie.coordinator.alive and self._is_harmless(zombie.coordinator):
                 zombie.kill()
@@ -242,22 +272,37 @@ class Walk:
         while coordinator.alive:
             if lanes[TIDY]:
                 coordinator.step(TIDY)
-            elif lanes[TARGET] and not isinstance(lanes[TARGET][0], ev.Submit) and self._alone():
+            elif lanes[LOG] and isinstance(coordinator.machine.lane.current, jobs.Survey):
+                coordinator.step(LOG)
+            elif lanes[TARGET] and self._sees_the_same(coordinator, lanes[TARGET][0]):
                 coordinator.step(TARGET)
             else:
                 return
 
-    def _alone(self) -> bool:
-        """Whether nothing but the one coordinator can change what is seen of the target."""
-        service = self.subject.service
-        asleep = all(not each.coordinator.alive for each in self.simulation.zombies)
-        return asleep and not service.alive() and not service.late
+    def _sees_the_same(self, coordinator: CoordinatorProcess, action: object) -> bool:
+        """Whether what an action reads of the target is the same now and later."""
+        if isinstance(action, ev.Submit):
+            return False
+        if isinstance(action, ev.Mint | ev.CheckTarget):
+            return True
+        service, own = self.subject.service, coordinator.machine.lane.own_start
+        if service.alive() or service.late or own is None or self._fenced(own):
+            return False
+        return not any(
+            isinstance(waiting, ev.Submit)
+            for each in (*self.simulation.running.values(), *self.simulation.zombies)
+            if each.coordinator is not coordinator and each.coordinator.alive
+            for waiting in each.coordinator.lanes[TARGET]
+        )
 
     def _is_harmless(self, zombie: CoordinatorProcess) -> bool:
-        """Whether a zombie will only learn that it is fenced: a later start stands in the log."""
+        """Whether a zombie will only learn that it is fenced."""
         own = zombie.machine.lane.own_start
-        if own is None or any(isinstance(each, ev.Submit) for each in zombie.lanes[TARGET]):
-            return False
+        submits = any(isinstance(each, ev.Submit) for each in zombie.lanes[TARGET])
+        return own is not None and not submits and self._fenced(own)
+
+    def _fenced(self, own: int) -> bool:
+        """Whether a later start stands in the log."""
         content = self.subject.objects.content
         later = [data for name, data in content.items() if _number(name) > own]
         return any(b'"kind":"start"' in data for data in later)
@@ -269,37 +314,42 @@ class Walk:
 
     def mark(self) -> int:
         """Return a mark of the state: the same for the same state, whatever nonces are called."""
-        names: dict[str, str] = {}
+        names: dict[str, int] = {}
+        found: list[object] = []
+        for each in describe(self.simulation, self.left):
+            shape, nonces = _split(each if isinstance(each, bytes) else repr(each).encode())
+            found += (shape, *[names.setdefault(nonce, len(names)) for nonce in nonces])
+        return hash(tuple(found))
 
-        def rename(found: re.Match[str]) -> str:
-            return names.setdefault(found[0], f"#{len(names)}")
 
-        return hash(NONCE.sub(rename, repr(list(describe(self.simulation, self.left)))))
-
-
-def _number(name: str) -> int:
-    return int(name[-25:-5]) if "/ledger/" in name else 0
+@lru_cache(maxsize=200_000)
+def _split(text: bytes) -> tuple[int, tuple[str, ...]]:
+    """Return what a text is but for its nonces, and its nonces."""
+    plain = text.decode()
+    return hash(tuple(NONCE.split(plain))), tuple(NONCE.findall(plain))
 
 
 def describe(simulation: Simulation, left: dict[str, int]) -> Iterator[object]:
     """Yield all that can matter for what happens next, and nothing else.
 
     Of parts only the contents: their names stand in the slices that have them. Of checkpoints only
-    the latest, which is what a failover restores.
+    the latest, which is what a failover restores. What does not change is yielded as bytes.
     """
     subject = simulation.subject
     assert isinstance(subject, KustoSubject)
     now, content = simulation.world.now, subject.objects.content
+    yield from [content[name] for name in sorted(content) if "/ledger/" in name]
     yield tuple(left.values())
-    yield [content[name] for name in sorted(content) if "/ledger/" in name]
     yield sorted({data for name, data in content.items() if "/parts/" in name})
     for each in subject.service.operations.values():
-        yield each.id, each.asked, each.phase, each.state, each.rows, now - each.started
-    for extent in subject.service.extents.values():
-        yield extent.id, extent.rows, extent.tags
-    yield tuple(subject.service.late)
+        yield each.id, each.asked.tag, each.phase, each.state, each.rows, now - each.started
+    yield [(extent.id, extent.rows, extent.tags) for extent in subject.service.extents.values()]
+    yield [late.tag for late in subject.service.late]
     for job in simulation.jobs:
-        yield job.attempts, job.latest(), sorted(job.pending.items())
+        latest = job.latest()
+        yield b"" if latest is None else latest.state
+        yield from [pending.state or b"" for pending in job.pending.values()]
+        yield job.attempts, latest and latest.number, list(job.pending)
     for running in (*simulation.running.values(), *simulation.zombies):
         yield running.attempt.number, running.attempt.position
         yield from _process(running.coordinator, now)
@@ -310,13 +360,34 @@ def _process(process: CoordinatorProcess, now: float) -> Iterator[object]:
     if not process.alive:
         yield type(process.error)
         return
-    yield process.ready, [list(lane) for lane in process.lanes]
+    yield [[_action(action) for action in lane] for lane in process.lanes], process.ready
     yield sorted((when - now, key) for when, _, key in process.wakes)
-    yield machine.ledger.position, machine.parts, machine.slices
-    yield machine.backlog.due_to, machine.lane.own_start, machine.lane.current
-    yield list(machine.lane.queue), machine.lane.pending, machine.committing.checking
-    yield machine.committing.target_known, machine.door.lineage, machine.door.newcomer
-    yield machine.committing.commit
+    lane = machine.lane
+    yield machine.ledger.position, lane.own_start, lane.current and _action(lane.current)
+    yield [_action(job) for job in lane.queue], [part.address for part in machine.parts]
+    yield [piece.id for piece in machine.slices], machine.backlog.due_to, machine.door.run
+    yield machine.committing.checking, machine.committing.target_known
+    yield _commit(machine.committing.commit)
+
+
+def _action(action: object) -> tuple[object, ...]:
+    """Return what tells an action or a job of the log from others of its kind."""
+    told = [getattr(action, name, None) for name in TOLD]
+    transaction, entry = getattr(action, "transaction", None), getattr(action, "entry", None)
+    return type(action).__name__, told, transaction and transaction.id, entry and entry.nonce
+
+
+def _commit(commit: Commit | None) -> object:
+    if commit is None:
+        return None
+    ended = sorted((number, type(status).__name__) for number, status in commit.ended.items())
+    known = len(commit.attempts), commit.failures, commit.polls, commit.failing
+    sets = [sorted(each) for each in (commit.own, commit.blind, commit.never_ran, commit.missing)]
+    return commit.transaction.id, commit.phase, ended, known, sets
+
+
+def _number(name: str) -> int:
+    return int(name[-25:-5]) if "/ledger/" in name else 0
 
 
 def explore(scope: Scope, states_max: int = 10_000_000, seconds_max: float = 1e9) -> Exploration:

@@ -5,13 +5,14 @@ So it replays exactly, can be printed, cut down, and written into a test.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from exactly_once_kusto.protocol.ports import Settings
 from exactly_once_kusto.testing.simulated_kusto import Habits
-from exactly_once_kusto.testing.world import NO_TRAP, Trap
+from exactly_once_kusto.testing.world import AT_SUBMIT, NO_TRAP, Trap
 
 SETTLE_S = 60.0
 TAGS_KEPT_S = 86_400.0
@@ -43,13 +44,23 @@ MOVES: dict[str, int] = {
     "deliver": 2,
     "outage": 1,
     "restart": 1,
-    "merge": 1,
+    "merge": 2,
     "expire": 1,
     "forget": 1,
     "storage outage": 1,
-    "later": 2,
+    "later": 3,
 }
 """What may happen in a turn, and how often it is drawn."""
+
+BATCH_ENDS = 15
+"""How often the input of a batch is drawn to end: before that nothing is committed."""
+
+SLOW_S = 1500.0
+"""Longer than access to the parts lives, and the settle time after it."""
+LATE_S = (math.inf, math.inf, 20.0, 400.0, 880.0)
+"""The last: shortly before access to the parts ends."""
+FIRST_PICKS = (0, 0, 1, 1, 0x700)
+"""First rounds: nobody is told of the checkpoint, the coordinator is, and a savepoint."""
 
 LENGTHS = (1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 8, 10, 16)
 """Turns of a schedule: many short ones, in which a fault meets an ordinary job, and some long."""
@@ -92,6 +103,10 @@ class Setting:
     group_parts: int = 500
     hold_age_s: float = 0.0
     pending_slices: int = 10_000
+    slow_s: float = 0.0
+    late_s: float = math.inf
+    faulty: int = 0
+    fault: int = 0
     commit_wait_s: float = 10.0
 
     def settings(self) -> Settings:
@@ -109,7 +124,15 @@ class Setting:
 
     def habits(self) -> Habits:
         """Return the target's habits."""
-        return Habits(self.atomic, self.records_late_s, self.tags_kept_s)
+        return Habits(
+            self.atomic,
+            self.records_late_s,
+            self.tags_kept_s,
+            self.slow_s,
+            self.late_s,
+            self.faulty,
+            self.fault,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +154,11 @@ def draw(seed: int) -> Schedule:
     turns = dice.choice(LENGTHS)
     names, weights = list(MOVES), list(MOVES.values())
     setting = _draw_setting(dice)
+    if setting.batch:
+        weights[names.index("end")] = BATCH_ENDS
     moves = dice.choices(names, weights, k=turns)
     drawn = tuple(Turn(move, dice.getrandbits(16), _draw_trap(dice)) for move in moves)
-    return Schedule(setting, (Turn("round"), *drawn), seed)
+    return Schedule(setting, (Turn("round", dice.choice(FIRST_PICKS)), *drawn), seed)
 
 
 def _draw_setting(dice: random.Random) -> Setting:
@@ -152,6 +177,10 @@ def _draw_setting(dice: random.Random) -> Setting:
         group_parts=2 if chance() < 0.2 else 500,
         hold_age_s=5.0 if chance() < 0.15 else 0.0,
         pending_slices=2 if chance() < 0.1 else 10_000,
+        slow_s=SLOW_S if chance() < 0.12 else 0.0,
+        late_s=dice.choice(LATE_S),
+        faulty=dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 2)),
+        fault=dice.choice((1, 2, 3)),
     )
 
 
@@ -162,6 +191,8 @@ def _draw_trap(dice: random.Random) -> Trap:
     at = 1 + dice.getrandbits(5 if kind & 1 else 6)
     if kind < 4:
         return Trap(crash_at=at)
+    if kind == 4:
+        return Trap(fault_at=AT_SUBMIT, fault=1 + dice.getrandbits(3) % 5)
     if kind < 7:
         return Trap(fault_at=(at + 1) >> 1, fault=1 + dice.getrandbits(3) % 5)
     return Trap(drift_at=1 + (at >> 2))

@@ -10,6 +10,7 @@ data-ingestion/ingest-into-command.md, data-ingestion/ingestion-failures.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -39,6 +40,7 @@ class Ingest:
     tag: str
     refuses: str
     """The tag that makes the command be skipped, '' for none."""
+    sent: float = field(default=0.0, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -63,12 +65,18 @@ class Habits:
     """How this Kusto behaves where its documentation promises nothing.
 
     `records_late_s`: how long an operation is in no record after its start. `tags_kept_s`: the
-    retention policy of its tags, None for 'as long as the extent'.
+    retention policy of its tags, None for 'as long as the extent'. `slow_s`: how long an operation
+    takes at least. `late_s`: how long a late request is on its way, unless it is told to arrive.
+    `faulty`: which of the commands to end has `fault` (see `Service.advance`), 0 for none.
     """
 
     atomic: bool = True
     records_late_s: float = 0.0
     tags_kept_s: float | None = None
+    slow_s: float = 0.0
+    late_s: float = math.inf
+    faulty: int = 0
+    fault: int = 0
 
 
 @dataclass(slots=True)
@@ -84,7 +92,11 @@ class Service:
     late: list[Ingest] = field(default_factory=list)
     """Requests that are on their way: the sender has given up waiting for an answer."""
     reachable: bool = True
+    partial: bool = False
+    """Whether ever only a part of a command's rows came in."""
     made: int = 0
+    brought: int = 0
+    """Commands that came to having their rows in, or to failing there."""
 
     # ---- what requests do
 
@@ -128,6 +140,19 @@ class Service:
             self._read_sources(operation)
         elif operation.phase == "reading":
             self._bring_in(operation, fault)
+
+    def go_on(self) -> bool:
+        """Let all that has its time go one step on; whether there was anything."""
+        now, moved = self.world.now, False
+        for i in reversed(range(len(self.late))):
+            if now - self.late[i].sent >= self.habits.late_s:
+                self.deliver(i)
+                moved = True
+        for operation in self.alive():
+            if operation.phase == "running" or now - operation.started >= self.habits.slow_s:
+                self.advance(operation)
+                moved = True
+        return moved
 
     def deliver(self, index: int) -> None:
         """Let a request arrive that was on its way."""
@@ -191,12 +216,16 @@ class Service:
     def _bring_in(self, operation: Operation, fault: int) -> None:
         if self.habits.atomic and self._skips(operation):
             return
+        self.brought += 1
+        if self.brought == self.habits.faulty:
+            fault = self.habits.fault
         if fault == 1:
             self._end(operation, "Failed", "the simulated cluster was busy")
             return
         if fault == 2:
             self._end(operation, "Abandoned", "the simulated node was lost")
             return
+        self.partial = self.partial or fault == 3
         rows = operation.rows[: len(operation.rows) // 2] if fault == 3 else operation.rows
         if rows:
             extent = Extent(self._guid(), rows, (operation.asked.tag,), self.world.now)

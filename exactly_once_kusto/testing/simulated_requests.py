@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from exactly_once_kusto.errors import TargetError, TargetUnavailableError
@@ -66,7 +67,7 @@ class SimulatedRequests:
         if fault == REQUEST_LOST:
             return Lost("the request was lost")
         if fault == LATE:
-            self._service.late.append(asked)
+            self._service.late.append(replace(asked, sent=self._service.world.now))
             return Lost("no answer in time")
         if fault == THROTTLED:
             return Refused("the cluster throttles", permanent=False)

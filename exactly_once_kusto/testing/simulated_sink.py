@@ -192,7 +192,6 @@ class KustoSubject:
                 alive = service.alive()
                 if alive:
                     service.advance(alive[pick % len(alive)], fault)
-                    self._remember("partial", fault == 3)
                 return bool(alive)
             case "deliver":
                 if service.late:
@@ -228,15 +227,12 @@ class KustoSubject:
         self.service.reachable = self.objects.reachable = True
 
     def idle(self) -> bool:
-        """Let all commands go on."""
-        alive = self.service.alive()
-        for operation in alive:
-            self.service.advance(operation)
-        return not alive
+        """Let all commands go on that have had their time, and late requests arrive."""
+        return not self.service.go_on()
 
     def causes(self) -> frozenset[str]:
         """Return what happened that only a person can decide on."""
-        return frozenset(self.asked)
+        return frozenset(self.asked | {"partial"} if self.service.partial else self.asked)
 
     def _remember(self, cause: str, happened: bool) -> None:
         if happened:

@@ -22,7 +22,7 @@ from exactly_once_kusto.errors import (
     RewindError,
     SuspectError,
 )
-from exactly_once_kusto.testing.flink_job import Ended, Job, Retained
+from exactly_once_kusto.testing.flink_job import Attempt, Ended, Job, Retained
 from exactly_once_kusto.testing.processes import Running, start
 from exactly_once_kusto.testing.schedules import Schedule, Setting, Turn
 from exactly_once_kusto.testing.simulated_sink import KustoSubject, Subject
@@ -59,6 +59,12 @@ class Simulation:
     zombies: list[Running] = field(default_factory=list)
     given_up: dict[str, ExactlyOnceError] = field(default_factory=dict)
     """Jobs that ended with an error that is not restarted."""
+    admitted: dict[str, int] = field(default_factory=dict)
+    """Jobs of which a coordinator has begun, at any time, and in which attempt it was last."""
+    unborn: dict[str, set[str]] = field(default_factory=dict)
+    """Jobs that had been submitted before another, and had not begun when that was."""
+    over: dict[str, set[str]] = field(default_factory=dict)
+    """Jobs that had finished when the last attempt of another began."""
     causes: set[str] = field(default_factory=set)
     """What happened to the jobs that only a person can decide on."""
     restarts: int = 0
@@ -68,6 +74,7 @@ class Simulation:
     def submit(self, source: str, start_from: Retained | None = None) -> Job:
         """Submit a job; it begins at once."""
         job = Job(f"job-{len(self.jobs) + 1}", source, start_from)
+        self.unborn[job.id] = {each.id for each in self.jobs} - self.admitted.keys()
         self.jobs.append(job)
         if start_from is not None:
             self.truth.prove(source, start_from.position)
@@ -77,6 +84,7 @@ class Simulation:
     def _begin(self, job: Job, writers: int) -> None:
         former = job.attempt
         attempt = job.begin(writers)
+        self.over[job.id] = {each.id for each in self.jobs if each.finished}
         # In a batch the results of tasks that have ended may outlive a failure elsewhere.
         kept = self.setting.batch and former is not None and former.written()
         if kept and former is not None and former.writers == writers and job.attempts % 2:
@@ -89,9 +97,22 @@ class Simulation:
         self.restarts += 1
         self._begin(job, writers)
 
+    def _admitted(self, job: Job, attempt: Attempt) -> None:
+        """A coordinator has begun."""
+        if self.admitted.get(job.id) == attempt.number:
+            return
+        self.admitted[job.id] = attempt.number
+        over = any(each.finished and each.source == job.source for each in self.jobs)
+        if over and self.setting.on_rewind == "allow":
+            # A clone of it has ended: now that it comes back, its own latest state is an old one.
+            first = 0 if attempt.restored is None else attempt.restored.position
+            self.truth.allow_again(job.source, first)
+
     def look_after(self, job: Job) -> None:
         """Look what became of a job's processes in this turn."""
         running = self.running.get(job.id)
+        if running is not None and running.coordinator.ready:
+            self._admitted(job, running.attempt)
         if running is None or running.alive:
             return
         error = running.error()
@@ -120,7 +141,7 @@ class Simulation:
 
     def _move(self, turn: Turn) -> None:
         move, pick = turn.move, turn.pick
-        job = self.current()
+        job = self._chosen(pick)
         if move in JOB_MOVES:
             if job is not None:
                 JOB_MOVES[move](self, job, pick)
@@ -130,8 +151,15 @@ class Simulation:
             self._person(move, pick)
         elif move == "later":
             self._pass_time(LATER_S[pick % len(LATER_S)])
+            if pick & 64:
+                self.subject.act("expire", 0, 0)
         else:
             self.subject.act(move, pick >> 3, pick & 7 if move == "advance" else 0)
+
+    def _chosen(self, pick: int) -> Job | None:
+        """Return the job that was submitted last and still runs, or now and then another."""
+        alive = [job for job in reversed(self.jobs) if job.id in self.running]
+        return alive[(pick >> 12) % len(alive)] if alive else None
 
     def _pass_time(self, seconds: float) -> None:
         self.world.now += seconds
@@ -167,7 +195,7 @@ class Simulation:
             if self.setting.on_rewind == "allow":
                 self.truth.allow_again(source, start_from.position)
         self.causes.add("person")
-        if move != "clone":
+        if move == "rewind" or (move == "fresh" and pick & 16):
             for job in self.jobs:
                 if job.id in self.running:
                     self.running.pop(job.id).kill()
@@ -184,7 +212,7 @@ class Simulation:
         if self.setting.batch:
             self._flow(job, running)
             return
-        number = job.trigger()
+        number = job.trigger(savepoint=pick >> 8 & 7 == 7)
         self._flow(job, running)
         self._work_until(job, running, lambda: number in job.completable())
         if number in job.completable():
@@ -413,8 +441,10 @@ class Simulation:
                     break
         while self.subject.act("deliver", 0, 0):
             pass
-        for _ in range(4):
+        for _ in range(2):
             self.subject.idle()
+            self.subject.idle()
+            self.world.now += LATER_S[-1]
 
     def _hears(self, zombie: Running) -> bool:
         channels = zombie.attempt.open_channels()
@@ -426,12 +456,31 @@ class Simulation:
                 return True
         return False
 
+    def _provoked(self, identity: str, error: ExactlyOnceError) -> bool:
+        """Whether a job that was turned away had been overtaken by another, or comes too late.
+
+        A job that has begun is only turned away after a later one took its name; and one that was
+        turned away itself has taken nothing.
+        """
+        if not isinstance(error, NameTakenError | RewindError):
+            return True
+        place = next(i for i, each in enumerate(self.jobs) if each.id == identity)
+        others = [each for i, each in enumerate(self.jobs) if i != place]
+        if isinstance(error, RewindError) and identity not in self.admitted:
+            return any(each.source == self.jobs[place].source for each in others)
+        return any(
+            each.id in self.admitted or each.id not in self.given_up
+            for i, each in enumerate(self.jobs)
+            if i > place or each.id in self.unborn[identity]
+            if isinstance(error, RewindError) or each.id not in self.over[identity]
+        )
+
     def _question(self) -> None:
         """A job that asked a person must have had a reason."""
         causes = self.subject.causes() | self.causes
         for job, error in self.given_up.items():
             needed = next((needs for kind, needs in ASKS if isinstance(error, kind)), frozenset())
-            if not causes & needed:
+            if not causes & needed or not self._provoked(job, error):
                 self.truth.unknown.append(f"{job} ({type(error).__name__})")
 
 
@@ -482,6 +531,7 @@ def begin(setting: Setting, build: Build = kusto_sink, told: bool = False) -> Si
     """Return a simulation whose first job has just been submitted."""
     world, truth = World(notes=[] if told else None), Truth()
     simulation = Simulation(setting, world, truth, build(world, truth, setting))
+    world.drift = simulation.subject.drift
     simulation.submit(SOURCES[0])
     return simulation
 

@@ -6,6 +6,7 @@ replays to the same history, call by call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from exactly_once_kusto.protocol.events import Moment
@@ -22,8 +23,8 @@ class Trap:
     """What goes wrong within one turn, counted in port calls from its beginning; 0: never.
 
     `crash_at` counts both sides of a call: odd numbers kill before a call, even ones behind it.
-    At call `fault_at` the port does what `fault` says; at call `drift_at` the world moves on
-    before the call is served.
+    At call `fault_at` (`AT_SUBMIT`: at every request that changes something) the port does what
+    `fault` says; at call `drift_at` the world moves on before the call is served.
     """
 
     crash_at: int = 0
@@ -33,6 +34,11 @@ class Trap:
 
 
 NO_TRAP = Trap()
+AT_SUBMIT = -1
+
+
+def _nothing() -> None:
+    """Stands for a target's world that does not move."""
 
 
 @dataclass(slots=True)
@@ -41,6 +47,8 @@ class World:
 
     now: float = EPOCH_S
     trap: Trap = NO_TRAP
+    drift: Callable[[], None] = _nothing
+    """Lets the target's world move on by one step."""
     side: int = 0
     """Sides of port calls passed in this turn."""
     calls: int = 0
@@ -94,8 +102,11 @@ class Gate:
             self._die(f"before {call} {on}")
         if world.notes is not None:
             world.note(f"{self.name}: {call} {on}")
-        at = (world.side + 1) >> 1
-        return world.trap.fault if at == world.trap.fault_at else 0
+        trap, at = world.trap, (world.side + 1) >> 1
+        if at == trap.drift_at:
+            world.drift()
+        faulty = at == trap.fault_at or (trap.fault_at == AT_SUBMIT and call == "submit")
+        return trap.fault if faulty else 0
 
     def leave(self, call: str, on: str = "") -> None:
         """End a port call: its effect stands, but the process may die before it knows.
