@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Bound to what the tests need; an explicit limit, so that a hung test ends the run and says where.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup jar demo test test-all bench lint clean
+.PHONY: help setup jar demo test test-all mutants bench lint clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -44,6 +44,9 @@ test: lint ## Lint and the tests that fit into 15 minutes
 
 test-all: lint ## All tests, those of the road on a directory and on Azurite
 	$(PYTEST) --staging both
+
+mutants: setup ## Builds of the sink with one guard removed: each is caught by the simulator
+	@$(BIN)/python -m tests.mutants.run
 
 bench: setup ## Speed and memory against the lines that docs/reference/benchmarks.md names
 	@$(BIN)/python -m benchmarks.run

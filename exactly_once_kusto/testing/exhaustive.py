@@ -68,8 +68,6 @@ class Scope:
     waits: int = 0
     untold: int = 1
     """Completed checkpoints of which the coordinator is not told."""
-    prompt: bool = False
-    """A checkpoint's fate is decided at its snapshot: complete and told, complete, or neither."""
     setting: Setting = SETTING
 
 
@@ -142,9 +140,11 @@ class Walk:
         left, coordinator = self.left, running.coordinator
         settled = coordinator.ready and not coordinator.lanes[LOG]
         if left["checkpoints"] and settled and not job.pending:
-            yield from self._fates("snapshot, ") if self.scope.prompt else ["snapshot"]
-        if job.completable() and settled and not self.scope.prompt:
-            yield from self._fates("")
+            yield "snapshot"
+        if job.completable() and settled:
+            yield "complete"
+            if left["untold"]:
+                yield "complete untold"
         yield from self._lanes("", coordinator)
         if left["kills"]:
             yield "kill"
@@ -153,13 +153,6 @@ class Walk:
         waits = left["waits"] or not self.subject.service.alive()
         if waits and not coordinator.busy_lanes() and coordinator.wakes:
             yield "wake"
-
-    def _fates(self, what: str) -> Iterator[str]:
-        yield f"{what}complete"
-        if self.left["untold"]:
-            yield f"{what}complete untold"
-        if self.scope.prompt:
-            yield f"{what}given up"
 
     def _lanes(self, who: str, coordinator: CoordinatorProcess) -> Iterator[str]:
         if coordinator.lanes[LOG]:
@@ -204,15 +197,6 @@ class Walk:
                 self._snapshot(job)
             case "complete" | "complete untold":
                 self._complete(job, told=move == "complete")
-            case "snapshot, given up":
-                self._snapshot(job)
-                for number in list(job.pending):
-                    job.abort(number)
-                running.coordinator_hears()
-            case "snapshot, complete" | "snapshot, complete untold":
-                self._snapshot(job)
-                if job.completable():
-                    self._complete(job, told=move == "snapshot, complete")
             case "kill":
                 self.left["kills"] -= 1
                 simulation.fail(job, 0)

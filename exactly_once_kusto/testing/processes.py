@@ -7,6 +7,7 @@ so a process can be killed beside any port call, or paused there and woken later
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import get_args
@@ -171,6 +172,11 @@ class Running:
         """Whether all its processes can go on."""
         writers = all(each.gate.alive and each.error is None for each in self.writers)
         return writers and self.coordinator.alive
+
+    def began(self) -> float:
+        """Return under which number of the log its `start` stands; infinite if it has none."""
+        number = self.coordinator.machine.lane.own_start
+        return math.inf if number is None else number
 
     def error(self) -> ExactlyOnceError | None:
         """Return what made one of its tasks fail, if that is known."""

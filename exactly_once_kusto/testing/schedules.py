@@ -164,21 +164,24 @@ def draw(seed: int) -> Schedule:
 def _draw_setting(dice: random.Random) -> Setting:
     chance = dice.random
     expiring = chance() < 0.7
+    late_s = dice.choice(LATE_S)
+    # A request that arrives at the last moment is the more dangerous the later it is seen.
+    hidden = 0.5 if late_s == LATE_S[-1] else 0.15
     return Setting(
         writers=1 + dice.getrandbits(2) % 3,
         # Where access never expires, closing rests on time alone (docs/guarantee.md): a request
         # that is late beyond it is only harmless while Kusto's own check is atomic.
         atomic=not expiring or chance() < 0.4,
         expiring=expiring,
-        records_late_s=SETTLE_S / 2 if chance() < 0.2 else 0.0,
+        records_late_s=SETTLE_S / 2 if chance() < hidden else 0.0,
         tags_kept_s=TAGS_KEPT_S if expiring and chance() < 0.2 else None,
         on_rewind="allow" if chance() < 0.15 else "refuse",
         batch=chance() < 0.1,
         group_parts=2 if chance() < 0.2 else 500,
         hold_age_s=5.0 if chance() < 0.15 else 0.0,
         pending_slices=2 if chance() < 0.1 else 10_000,
-        slow_s=SLOW_S if chance() < 0.12 else 0.0,
-        late_s=dice.choice(LATE_S),
+        slow_s=SLOW_S if chance() < hidden else 0.0,
+        late_s=late_s,
         faulty=dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 2)),
         fault=dice.choice((1, 2, 3)),
     )

@@ -22,7 +22,7 @@ from exactly_once_kusto.errors import (
     RewindError,
     SuspectError,
 )
-from exactly_once_kusto.testing.flink_job import Attempt, Ended, Job, Retained
+from exactly_once_kusto.testing.flink_job import Ended, Job, Retained
 from exactly_once_kusto.testing.processes import Running, start
 from exactly_once_kusto.testing.schedules import Schedule, Setting, Turn
 from exactly_once_kusto.testing.simulated_sink import KustoSubject, Subject
@@ -97,11 +97,16 @@ class Simulation:
         self.restarts += 1
         self._begin(job, writers)
 
-    def _admitted(self, job: Job, attempt: Attempt) -> None:
+    def _admitted(self, job: Job, running: Running) -> None:
         """A coordinator has begun."""
+        attempt = running.attempt
         if self.admitted.get(job.id) == attempt.number:
             return
         self.admitted[job.id] = attempt.number
+        later = self.jobs[self.jobs.index(job) + 1 :]
+        for other in (each for each in later if job.id not in self.unborn[each.id]):
+            if other.id in self.running and self.running[other.id].began() < running.began():
+                self.truth.stuck.append(f"{job.id} and {other.id} take the name by turns")
         over = any(each.finished and each.source == job.source for each in self.jobs)
         if over and self.setting.on_rewind == "allow":
             # A clone of it has ended: now that it comes back, its own latest state is an old one.
@@ -112,7 +117,7 @@ class Simulation:
         """Look what became of a job's processes in this turn."""
         running = self.running.get(job.id)
         if running is not None and running.coordinator.ready:
-            self._admitted(job, running.attempt)
+            self._admitted(job, running)
         if running is None or running.alive:
             return
         error = running.error()
