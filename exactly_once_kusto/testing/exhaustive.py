@@ -29,29 +29,25 @@ What is reduced, and why nothing is missed by it:
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol import jobs
-from exactly_once_kusto.protocol.commit import Commit
 from exactly_once_kusto.testing.copying import copied
 from exactly_once_kusto.testing.flink_job import Job
+from exactly_once_kusto.testing.marks import mark
 from exactly_once_kusto.testing.processes import CoordinatorProcess, Running
 from exactly_once_kusto.testing.schedules import Schedule, Setting
 from exactly_once_kusto.testing.simulated_requests import LATE, REPLY_LOST, REQUEST_LOST
 from exactly_once_kusto.testing.simulated_sink import KustoSubject
-from exactly_once_kusto.testing.simulation import Outcome, Simulation, begin, conclude
+from exactly_once_kusto.testing.simulation import Outcome, begin, conclude
 from exactly_once_kusto.testing.truth import Judgement
 from exactly_once_kusto.testing.world import NO_TRAP, Trap
 
-NONCE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}-0000-4000-8000-0{12}")
 LOSSES = {"request lost": REQUEST_LOST, "reply lost": REPLY_LOST, "request late": LATE}
 LOG, TARGET, TIDY = range(3)
-TOLD = ("number", "after", "attempt", "operation", "checkpoint", "rows", "key")
 FAULTS = ("kill", "pause")
 SETTING = Setting(commit_wait_s=0.0)
 
@@ -297,77 +293,8 @@ class Walk:
         return Judgement(duplicated=judgement.duplicated, early=judgement.early)
 
     def mark(self) -> int:
-        """Return a mark of the state: the same for the same state, whatever nonces are called."""
-        names: dict[str, int] = {}
-        found: list[object] = []
-        for each in describe(self.simulation, self.left):
-            shape, nonces = _split(each if isinstance(each, bytes) else repr(each).encode())
-            found += (shape, *[names.setdefault(nonce, len(names)) for nonce in nonces])
-        return hash(tuple(found))
-
-
-@lru_cache(maxsize=200_000)
-def _split(text: bytes) -> tuple[int, tuple[str, ...]]:
-    """Return what a text is but for its nonces, and its nonces."""
-    plain = text.decode()
-    return hash(tuple(NONCE.split(plain))), tuple(NONCE.findall(plain))
-
-
-def describe(simulation: Simulation, left: dict[str, int]) -> Iterator[object]:
-    """Yield all that can matter for what happens next, and nothing else.
-
-    Of parts only the contents: their names stand in the slices that have them. Of checkpoints only
-    the latest, which is what a failover restores. What does not change is yielded as bytes.
-    """
-    subject = simulation.subject
-    assert isinstance(subject, KustoSubject)
-    now, content = simulation.world.now, subject.objects.content
-    yield from [content[name] for name in sorted(content) if "/ledger/" in name]
-    yield tuple(left.values())
-    yield sorted({data for name, data in content.items() if "/parts/" in name})
-    for each in subject.service.operations.values():
-        yield each.id, each.asked.tag, each.phase, each.state, each.rows, now - each.started
-    yield [(extent.id, extent.rows, extent.tags) for extent in subject.service.extents.values()]
-    yield [late.tag for late in subject.service.late]
-    for job in simulation.jobs:
-        latest = job.latest()
-        yield b"" if latest is None else latest.state
-        yield from [pending.state or b"" for pending in job.pending.values()]
-        yield job.attempts, latest and latest.number, list(job.pending)
-    for running in (*simulation.running.values(), *simulation.zombies):
-        yield running.attempt.number, running.attempt.position
-        yield from _process(running.coordinator, now)
-
-
-def _process(process: CoordinatorProcess, now: float) -> Iterator[object]:
-    machine = process.machine
-    if not process.alive:
-        yield type(process.error)
-        return
-    yield [[_action(action) for action in lane] for lane in process.lanes], process.ready
-    yield sorted((when - now, key) for when, _, key in process.wakes)
-    lane = machine.lane
-    yield machine.ledger.position, lane.own_start, lane.current and _action(lane.current)
-    yield [_action(job) for job in lane.queue], [part.address for part in machine.parts]
-    yield [piece.id for piece in machine.slices], machine.backlog.due_to, machine.door.run
-    yield machine.committing.checking, machine.committing.target_known
-    yield _commit(machine.committing.commit)
-
-
-def _action(action: object) -> tuple[object, ...]:
-    """Return what tells an action or a job of the log from others of its kind."""
-    told = [getattr(action, name, None) for name in TOLD]
-    transaction, entry = getattr(action, "transaction", None), getattr(action, "entry", None)
-    return type(action).__name__, told, transaction and transaction.id, entry and entry.nonce
-
-
-def _commit(commit: Commit | None) -> object:
-    if commit is None:
-        return None
-    ended = sorted((number, type(status).__name__) for number, status in commit.ended.items())
-    known = len(commit.attempts), commit.failures, commit.polls, commit.failing
-    sets = [sorted(each) for each in (commit.own, commit.blind, commit.never_ran, commit.missing)]
-    return commit.transaction.id, commit.phase, ended, known, sets
+        """Return a mark of the state (marks.py)."""
+        return mark(self.simulation, tuple(self.left.values()))
 
 
 def _number(name: str) -> int:

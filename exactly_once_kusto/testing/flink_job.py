@@ -115,7 +115,7 @@ class Attempt:
     """Those remembered, whose barriers the coordinator ignores."""
     newest_aborted: int = 0
     reported: int = -1
-    """The newest checkpoint heard to be complete: older ones are not told any more."""
+    """The newest checkpoint heard to be complete, or restored: older ones are not told any more."""
     dropped: list[set[int]] = field(init=False)
     """By writer: checkpoints whose abortion it heard of before their barrier."""
     ends: set[int] = field(default_factory=set)
@@ -127,6 +127,8 @@ class Attempt:
         self.outputs = [deque() for _ in range(self.writers)]
         self.sent = [[] for _ in range(self.writers)]
         self.dropped = [set() for _ in range(self.writers)]
+        if self.restored is not None:
+            self.reported = self.restored.number
 
     def emit(self, writer: int, names: tuple[str, ...]) -> None:
         """Let the source send rows to a writer."""
@@ -166,6 +168,7 @@ class Attempt:
     def repeat(self, former: Attempt) -> None:
         """Take what the writers of a former attempt have sent; they are not run again (batch)."""
         self.position, self.input_ended = former.position, True
+        self.inputs_ended = set(former.inputs_ended)
         self.sent = [list(each) for each in former.sent]
         self.outputs = [deque(each) for each in former.sent]
 
@@ -348,8 +351,7 @@ class Job:
     def tell_aborted(self, checkpoint: int) -> None:
         """Send the coordinator the notice of an abortion, which names the latest completion too.
 
-        So a task hears of a completion that it has missed; and, where the first checkpoint after
-        a restore is aborted, of the one that was restored (StreamTask.notifyCheckpointAbortAsync).
+        So a task hears of a completion that it has missed (StreamTask.notifyCheckpointAbortAsync).
         """
         latest, notices = self.latest(), self._running().notices
         if latest is not None:

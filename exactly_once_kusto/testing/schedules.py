@@ -32,6 +32,7 @@ MOVES: dict[str, int] = {
     "abort": 1,
     "wake": 4,
     "end": 1,
+    "stop": 1,
     # what happens to it
     "fail": 2,
     "pause": 2,
@@ -52,13 +53,17 @@ MOVES: dict[str, int] = {
 }
 """What may happen in a turn, and how often it is drawn."""
 
-BATCH_ENDS = 15
+BATCH_ENDS = 40
 """How often the input of a batch is drawn to end: before that nothing is committed."""
 
+TAGS_EXPIRE = 20
+"""How often time passes where a tag may go meanwhile."""
 SLOW_S = 1500.0
 """Longer than access to the parts lives, and the settle time after it."""
-LATE_S = (math.inf, math.inf, 20.0, 400.0, 880.0)
-"""The last: shortly before access to the parts ends."""
+LATE_S = (math.inf, 20.0, 400.0, SETTLE_S - 10.0, 880.0)
+"""The last two: shortly before an attempt is closed, or its access to the parts ends."""
+FOREIGN = 7
+"""More rows than a transaction has here."""
 FIRST_PICKS = (0, 0, 1, 1, 0x700)
 """First rounds: nobody is told of the checkpoint, the coordinator is, and a savepoint."""
 
@@ -107,6 +112,10 @@ class Setting:
     late_s: float = math.inf
     faulty: int = 0
     fault: int = 0
+    lost: int = 0
+    loss: int = 0
+    merges: int = 0
+    foreign: int = 0
     commit_wait_s: float = 10.0
 
     def settings(self) -> Settings:
@@ -132,6 +141,10 @@ class Setting:
             self.late_s,
             self.faulty,
             self.fault,
+            self.lost,
+            self.loss,
+            self.merges,
+            self.foreign,
         )
 
 
@@ -156,6 +169,8 @@ def draw(seed: int) -> Schedule:
     setting = _draw_setting(dice)
     if setting.batch:
         weights[names.index("end")] = BATCH_ENDS
+    if setting.tags_kept_s is not None:
+        weights[names.index("later")] = TAGS_EXPIRE
     moves = dice.choices(names, weights, k=turns)
     drawn = tuple(Turn(move, dice.getrandbits(16), _draw_trap(dice)) for move in moves)
     return Schedule(setting, (Turn("round", dice.choice(FIRST_PICKS)), *drawn), seed)
@@ -166,7 +181,7 @@ def _draw_setting(dice: random.Random) -> Setting:
     expiring = chance() < 0.7
     late_s = dice.choice(LATE_S)
     # A request that arrives at the last moment is the more dangerous the later it is seen.
-    hidden = 0.5 if late_s == LATE_S[-1] else 0.15
+    hidden = 0.5 if late_s in LATE_S[-2:] else 0.15
     return Setting(
         writers=1 + dice.getrandbits(2) % 3,
         # Where access never expires, closing rests on time alone (docs/guarantee.md): a request
@@ -184,6 +199,10 @@ def _draw_setting(dice: random.Random) -> Setting:
         late_s=late_s,
         faulty=dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 2)),
         fault=dice.choice((1, 2, 3)),
+        lost=dice.choice((0, 0, 0, 1, 1, 2, 3)),
+        loss=1 + dice.getrandbits(3) % 5,
+        merges=dice.choice((0, 0, 0, 0, 1, 2, 3)),
+        foreign=FOREIGN if chance() < 0.3 else 0,
     )
 
 

@@ -67,7 +67,9 @@ class Habits:
     `records_late_s`: how long an operation is in no record after its start. `tags_kept_s`: the
     retention policy of its tags, None for 'as long as the extent'. `slow_s`: how long an operation
     takes at least. `late_s`: how long a late request is on its way, unless it is told to arrive.
-    `faulty`: which of the commands to end has `fault` (see `Service.advance`), 0 for none.
+    `faulty`: which of the commands to end has `fault` (see `Service.advance`), 0 for none. `lost`:
+    which of the requests has `loss` (simulated_requests.py). `merges`: after how many ingestions
+    all extents are merged. `foreign`: rows of others, without a tag, that are merged in.
     """
 
     atomic: bool = True
@@ -77,6 +79,10 @@ class Habits:
     late_s: float = math.inf
     faulty: int = 0
     fault: int = 0
+    lost: int = 0
+    loss: int = 0
+    merges: int = 0
+    foreign: int = 0
 
 
 @dataclass(slots=True)
@@ -94,7 +100,10 @@ class Service:
     reachable: bool = True
     partial: bool = False
     """Whether ever only a part of a command's rows came in."""
+    merged: bool = False
     made: int = 0
+    requests: int = 0
+    """Requests that change something."""
     brought: int = 0
     """Commands that came to having their rows in, or to failing there."""
 
@@ -166,10 +175,14 @@ class Service:
 
     def merge(self) -> None:
         """Merge all extents into one with all their tags (extents-overview.md)."""
-        if len(self.extents) < 2:
-            return
-        self.world.note("extents are merged")
         old = list(self.extents.values())
+        if old and self.habits.foreign:
+            others = ("",) * self.habits.foreign
+            old.append(Extent("", others, (), self.world.now))
+        if len(old) < 2:
+            return
+        self.merged = True
+        self.world.note("extents are merged")
         rows = tuple(row for each in old for row in each.rows)
         tags = tuple(sorted({tag for each in old for tag in each.tags}))
         created = min(each.created for each in old)
@@ -232,6 +245,8 @@ class Service:
             self.extents[extent.id] = extent
             operation.extents = (extent.id,)
             self.seen(rows)
+            if len(self.extents) == self.habits.merges:
+                self.merge()
         self._end(operation, "PartiallySucceeded" if fault == 3 else "Completed", "")
 
     def _skips(self, operation: Operation) -> bool:

@@ -42,8 +42,11 @@ class SimulatedRequests:
 
     def submit(self, database: str, command: str) -> list[Row] | NotSent | Refused | Lost:
         """Take an ingest command, or lose it on one of its ways."""
-        fault = self._gate.enter("submit") % 6
-        if not self._service.reachable or fault == NOT_SENT:
+        service, fault = self._service, self._gate.enter("submit") % 6
+        service.requests += 1
+        if service.requests == service.habits.lost:
+            fault = service.habits.loss
+        if not service.reachable or fault == NOT_SENT:
             self._gate.leave("submit")
             return NotSent("the simulated cluster can't be reached")
         answer = self._take(_read_ingest(command), fault)

@@ -203,13 +203,11 @@ class KustoSubject:
             case "restart":
                 service.restart()
             case "merge":
-                self._remember("merged", len(service.extents) > 1)
                 service.merge()
             case "expire":
                 self._remember("expired", service.expire_tags())
             case "forget":
                 service.forget_records()
-                self._remember("merged", bool(self.asked & {"merged"}))
             case "storage outage":
                 self.objects.reachable = not self.objects.reachable
             case _:
@@ -232,7 +230,9 @@ class KustoSubject:
 
     def causes(self) -> frozenset[str]:
         """Return what happened that only a person can decide on."""
-        return frozenset(self.asked | {"partial"} if self.service.partial else self.asked)
+        happened = {"partial"} if self.service.partial else set()
+        happened |= {"merged"} if self.service.merged else set()
+        return frozenset(self.asked | happened)
 
     def _remember(self, cause: str, happened: bool) -> None:
         if happened:
