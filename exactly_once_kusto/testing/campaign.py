@@ -42,13 +42,14 @@ class Campaign:
         self.failures = (self.failures + other.failures)[:FAILURES_MAX]
 
     def __str__(self) -> str:
-        rate = self.schedules / self.cpu_s if self.cpu_s else 0.0
+        cpu_s = max(self.cpu_s, 1e-9)
+        rate, calls = self.schedules / cpu_s, self.calls / cpu_s
         return (
             f"seeds {self.first}-{self.first + self.schedules - 1} | schedules {self.schedules} "
             f"({self.long} of {CALLS_MIN} or more port calls) | port calls {self.calls} | "
-            f"restarts {self.restarts} | {rate:.0f} schedules and "
-            f"{self.calls / max(self.cpu_s, 1e-9):.0f} port calls a second and core | "
-            f"failures {len(self.failures)}"
+            f"restarts {self.restarts} | a second and core {rate:.0f} schedules, {calls:.0f} port "
+            f"calls (or {calls / CALLS_MIN:.0f} schedules of {CALLS_MIN}) | failures "
+            f"{len(self.failures)}"
         )
 
 

@@ -125,7 +125,7 @@ class Setting:
             commit_wait_s=self.commit_wait_s,
             settle_s=SETTLE_S,
             # Looks are rare here: the clock is turned by hand, and each look costs time of the run.
-            poll_max_s=240.0,
+            poll_max_s=2000.0,
             group_parts_max=self.group_parts,
             hold_age_s=self.hold_age_s,
             pending_slices_max=self.pending_slices,

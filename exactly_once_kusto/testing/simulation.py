@@ -158,8 +158,9 @@ class Simulation(Moves):
         if self._released(job, running):
             self._finish(job)
             return
-        if not self.setting.batch and not job.pending and not running.attempt.notices:
-            job.trigger()
+        if not (self.setting.batch or job.pending or running.attempt.notices):
+            if not self._ended(running):
+                job.trigger()
             self.flow(job, running)
         self.settle(job, 0)
         for number in job.completable()[:1]:
@@ -169,6 +170,12 @@ class Simulation(Moves):
         self.settle(job, 0)
         if not self._released(job, running):
             self._wait(running)
+
+    def _ended(self, running: Running) -> bool:
+        """Whether the final checkpoint is complete, and the coordinator knows."""
+        machine = running.coordinator.machine
+        final = machine.final_checkpoint
+        return final is not None and machine.backlog.due_to >= final
 
     def _released(self, job: Job, running: Running) -> bool:
         coordinator = running.coordinator

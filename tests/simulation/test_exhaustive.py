@@ -20,11 +20,15 @@ SMALL = {
     "a message lost or late": Scope(checkpoints=1, kills=0, zombies=0, losses=1, untold=0),
 }
 LARGE = {
-    "three checkpoints, a kill, told or not": Scope(checkpoints=3, kills=1, zombies=0),
-    "two checkpoints, a kill, a zombie": Scope(checkpoints=2, kills=1, zombies=1, untold=0),
+    "three checkpoints, a kill, told or not, time passes, check not atomic": Scope(
+        checkpoints=3, kills=1, zombies=0, waits=1, setting=NOT_ATOMIC
+    ),
+    "two checkpoints, a kill, a zombie, check not atomic": Scope(
+        checkpoints=2, kills=1, zombies=1, untold=0, setting=NOT_ATOMIC
+    ),
     "two kills, a zombie": Scope(checkpoints=1, kills=2, zombies=1, untold=0),
-    "a zombie, a message lost or late, check not atomic": Scope(
-        checkpoints=1, kills=0, zombies=1, losses=1, untold=0, setting=NOT_ATOMIC
+    "a kill, a zombie, a message lost or late, check not atomic": Scope(
+        checkpoints=1, kills=1, zombies=1, losses=1, untold=0, setting=NOT_ATOMIC
     ),
     "a kill, a failure, a message lost or late": Scope(
         checkpoints=1, kills=1, zombies=0, losses=1, failures=1, untold=0
@@ -73,9 +77,7 @@ def test_a_broken_sink_is_found_in_a_small_scope(monkeypatch: pytest.MonkeyPatch
 
 def test_a_lost_row_is_found_in_a_small_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     """All is there as soon as anybody looks."""
-    monkeypatch.setattr(
-        "exactly_once_kusto.protocol.commit.judge", lambda *_: judging.Verdict.ALL
-    )
+    monkeypatch.setattr("exactly_once_kusto.protocol.commit.judge", lambda *_: judging.Verdict.ALL)
     found = explore(Scope(checkpoints=1, kills=0, zombies=0, failures=1, untold=0))
     assert found.failure is not None
     assert found.failure[1].lost

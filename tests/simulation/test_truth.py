@@ -47,9 +47,7 @@ def test_rows_that_a_merge_or_a_policy_takes_away_afterwards_were_shown() -> Non
 
 def test_a_job_that_goes_in_circles_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its coordinator never snapshots: no checkpoint, no end, and no person is asked."""
-    monkeypatch.setattr(
-        "exactly_once_kusto.protocol.coordinator.Coordinator._seal", lambda *_: []
-    )
+    monkeypatch.setattr("exactly_once_kusto.protocol.coordinator.Coordinator._seal", lambda *_: [])
     assert simulate(Schedule(Setting(), (Turn("round"),))).judgement.stuck == ("job-1",)
 
 
