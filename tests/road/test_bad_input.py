@@ -27,6 +27,7 @@ def sink(table: str, **options: str) -> str:
     )
 
 
+@pytest.mark.slow
 def test_two_sinks_of_one_job_under_one_name(
     road: Road, cluster: FlinkCluster, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from .road import Road, differences, expected
 pytestmark = pytest.mark.flink
 
 
+@pytest.mark.slow
 def test_a_fresh_bounded_run_under_a_used_name_recovers(road: Road, cluster: FlinkCluster) -> None:
     road.finished(road.submit(label="first", rows=3000, rate=3000))
     job = road.submit(label="second", rows=12_000, rate=1500)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.flink
 ROWS = 60_000  # more than the first two runs read, also on a busy machine
 
 
+@pytest.mark.slow
 @pytest.mark.staging("azurite")
 def test_one_four_two_writers_through_savepoints(road: Road, cluster: FlinkCluster) -> None:
     """Each savepoint holds slices: of each run's ingests the first one ends, the next is held."""

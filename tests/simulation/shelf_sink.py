@@ -1,6 +1,6 @@
 """A sink of one's own in a hundred lines, and what the simulator needs to try it: a shelf of boxes.
 
-A box bears the id of its transaction; a box is put on the shelf as a whole, or not at all, and never
+A box bears the id of its transaction; it is put on the shelf as a whole, or not at all, and never
 beside another of the same id. `checked` False is the mistake: whoever comes twice puts two boxes.
 """
 

@@ -1,4 +1,4 @@
-"""Every interleaving of small scopes: none of their states has a doubled or early row, none is stuck."""
+"""Every interleaving of small scopes: no row doubled or early in any state, none of them stuck."""
 
 from __future__ import annotations
 
