@@ -17,6 +17,8 @@ What is reduced, and why nothing is missed by it:
   under way, no request is late, no other process has one to send; and the reader has the last
   `start`, so that anybody else needs a new one, which makes what was read useless.
 * A run's survey and its preflight are done at once: it reads the log again before its `start`.
+* A process is paused only before its `start` and before a request: anywhere else it does what it
+  does before its successor's `start`, as if it had not been paused yet, or learns that it is fenced.
 * A zombie that will only learn that it is fenced is left out: it has nothing to submit.
 * A completed checkpoint is told at once or never; told late, it is the same as told never and
   another one told.
@@ -144,11 +146,17 @@ class Walk:
         yield from self._lanes("", coordinator)
         if left["kills"]:
             yield "kill"
-        if left["zombies"]:
+        if left["zombies"] and self._worth_a_pause(coordinator):
             yield "pause"
         waits = left["waits"] or not self.subject.service.alive()
         if waits and not coordinator.busy_lanes() and coordinator.wakes:
             yield "wake"
+
+    def _worth_a_pause(self, coordinator: CoordinatorProcess) -> bool:
+        """Whether it could still do something once it is fenced: begin, or send a request."""
+        waiting = coordinator.lanes[TARGET]
+        begins = coordinator.machine.lane.own_start is None
+        return begins or any(isinstance(action, ev.Submit) for action in waiting)
 
     def _lanes(self, who: str, coordinator: CoordinatorProcess) -> Iterator[str]:
         if coordinator.lanes[LOG]:
