@@ -135,7 +135,7 @@ def check_guid(text: str) -> str:
     return text
 
 
-_EXTENT_FIELDS = " | project ExtentId, RowCount, Tags"
+_EXTENT_FIELDS = " | project ExtentId, RowCount, Tags, MinCreatedOn, MaxCreatedOn"
 
 
 def _escaped(char: str) -> str:

@@ -139,9 +139,10 @@ def _extents(rows: Iterable[Row], named: set[str]) -> tuple[Extent, ...]:
     found = {}
     for row in rows:
         ident = str(row["ExtentId"]).lower()
-        found[ident] = Extent(
-            ident, int(row["RowCount"]), parse_tags(str(row["Tags"] or "")), ident in named
-        )
+        # Of several extents merged into one the earliest and the latest time (show-extents.md).
+        merged = row["MinCreatedOn"] != row["MaxCreatedOn"]
+        tags = parse_tags(str(row["Tags"] or ""))
+        found[ident] = Extent(ident, int(row["RowCount"]), tags, ident in named, merged)
     return tuple(found[ident] for ident in sorted(found))
 
 

@@ -162,6 +162,8 @@ class Commit:
         self._well()
         rows = self.transaction.rows
         verdict = judge(self.transaction.id, rows, sighting.extents, ledger.tagged_rows())
+        if verdict is Verdict.ALL and self._is_doubtful(sighting):
+            verdict = Verdict.UNCHECKABLE
         if verdict is Verdict.ALL:
             return self._conclude(sighting)
         if sighting.busy:
@@ -187,6 +189,21 @@ class Commit:
         return [ev.Say("WARNING", text), *self._pause(delay)]
 
     # ---- within
+
+    def _is_doubtful(self, sighting: Sighting) -> bool:
+        """Whether the right number of rows is there, but a merge may have filled it up.
+
+        With rows of others, where the last command has failed with a part of its rows in, or its
+        record may still say so. Earlier commands left nothing: that was counted before it was sent.
+        Where no record will ever say how it ended, the count decides.
+        """
+        if not any(extent.merged and not extent.named for extent in sighting.extents):
+            return False
+        ran = [a for a in self.attempts if a.number not in self.never_ran]
+        if not ran or ran[-1].number in self.blind:
+            return False
+        status = self.ended.get(ran[-1].number)
+        return isinstance(status, Failed) or (status is None and ran[-1].operation is not None)
 
     def _well(self) -> None:
         self.failing, self.failures = False, 0

@@ -111,12 +111,14 @@ class Extent:
 
     `tags` are the values of all its `ingest-by:` tags: after a merge there are several. `named`
     says that an operation of the transaction named this extent: then no merge has touched it.
+    `merged` says that one is known to have: its rows may be others' too.
     """
 
     id: str
     rows: int
     tags: tuple[str, ...]
     named: bool = False
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ What is reduced, and why nothing is missed by it:
   under way, no request is late, no other process has one to send; and the reader has the last
   `start`, so that anybody else needs a new one, which makes what was read useless.
 * A run's survey and its preflight are done at once: it reads the log again before its `start`.
-* A process is paused only before its `start` and before a request: anywhere else it does what it
-  does before its successor's `start`, as if it had not been paused yet, or learns that it is fenced.
+* A process is paused only before its `start` and before a request: anywhere else what it does comes
+  before its successor's `start`, as if it had not been paused yet, or it learns that it is fenced.
 * A zombie that will only learn that it is fenced is left out: it has nothing to submit.
 * A completed checkpoint is told at once or never; told late, it is the same as told never and
   another one told.

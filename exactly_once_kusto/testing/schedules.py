@@ -62,8 +62,8 @@ SLOW_S = 1500.0
 """Longer than access to the parts lives, and the settle time after it."""
 LATE_S = (math.inf, 20.0, 400.0, SETTLE_S - 10.0, 880.0)
 """The last two: shortly before an attempt is closed, or its access to the parts ends."""
-FOREIGN = 7
-"""More rows than a transaction has here."""
+FOREIGN = 1
+"""Rows of others that a merge brings in: as many as may be missing after half a command."""
 FIRST_PICKS = (0, 0, 1, 1, 0x700)
 """First rounds: nobody is told of the checkpoint, the coordinator is, and a savepoint."""
 

@@ -30,6 +30,11 @@ class Extent:
     rows: tuple[str, ...]
     tags: tuple[str, ...]
     created: float
+    newest: float = 0.0
+    """When the latest of those was created that were merged into it; else as `created`."""
+
+    def __post_init__(self) -> None:
+        self.newest = self.newest or self.created
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class Operation:
     rows: tuple[str, ...] = ()
     extents: tuple[str, ...] = ()
     forgotten: bool = False
+    missing: tuple[str, ...] = ()
+    """Rows that a command that did half of its work has left out."""
 
 
 @dataclass(slots=True)
@@ -178,7 +185,7 @@ class Service:
         old = list(self.extents.values())
         if old and self.habits.foreign:
             others = ("",) * self.habits.foreign
-            old.append(Extent("", others, (), self.world.now))
+            old.append(Extent("", others, (), self._tick()))
         if len(old) < 2:
             return
         self.merged = True
@@ -186,7 +193,8 @@ class Service:
         rows = tuple(row for each in old for row in each.rows)
         tags = tuple(sorted({tag for each in old for tag in each.tags}))
         created = min(each.created for each in old)
-        merged = Extent(self._guid(), rows, tags, created)
+        newest = max(each.newest for each in old)
+        merged = Extent(self._guid(), rows, tags, created, newest)
         self.extents = {merged.id: merged}
 
     def expire_tags(self) -> bool:
@@ -205,7 +213,26 @@ class Service:
         for operation in self.operations.values():
             operation.forgotten = operation.forgotten or operation.phase == "ended"
 
+    def unknowable(self) -> list[str]:
+        """Return rows that are missing and that nobody can know to be: the count came out right.
+
+        A merge has put as many rows of others beside the half of a command's, and how that command
+        ended is in no record that its sender could have read (docs/guarantee.md, Count).
+        """
+        ledger = [data for name, data in self.objects.content.items() if "/ledger/" in name]
+        return [
+            row
+            for each in self.operations.values()
+            if each.missing and self.merged and not self._readable(each, ledger)
+            for row in each.missing
+        ]
+
     # ---- within
+
+    def _readable(self, operation: Operation, ledger: list[bytes]) -> bool:
+        known = any(operation.id.encode() in data for data in ledger)
+        fresh = self.world.now - operation.started < RECORD_BY_ID_S
+        return known and fresh and not operation.forgotten
 
     def _recorded(self, operation: Operation) -> bool:
         late = self.world.now - operation.started < self.habits.records_late_s
@@ -239,9 +266,10 @@ class Service:
             self._end(operation, "Abandoned", "the simulated node was lost")
             return
         self.partial = self.partial or fault == 3
-        rows = operation.rows[: len(operation.rows) // 2] if fault == 3 else operation.rows
+        half = len(operation.rows) // 2 if fault == 3 else len(operation.rows)
+        rows, operation.missing = operation.rows[:half], operation.rows[half:]
         if rows:
-            extent = Extent(self._guid(), rows, (operation.asked.tag,), self.world.now)
+            extent = Extent(self._guid(), rows, (operation.asked.tag,), self._tick())
             self.extents[extent.id] = extent
             operation.extents = (extent.id,)
             self.seen(rows)
@@ -262,6 +290,11 @@ class Service:
     def _end(self, operation: Operation, state: str, status: str) -> None:
         operation.phase, operation.state, operation.status = "ended", state, status
         self.world.note(f"kusto: {operation.id[:8]} for {operation.asked.tag[-6:]} ends: {state}")
+
+    def _tick(self) -> float:
+        """Return the time, never twice the same: the world's clock stands while things happen."""
+        self.made += 1
+        return self.world.now + self.made * 1e-6
 
     def _guid(self) -> str:
         self.made += 1

@@ -157,4 +157,10 @@ def _plain(literal: str) -> str:
 
 def _row(extent: Extent) -> Row:
     tags = "\n".join(f"ingest-by:{tag}" for tag in extent.tags)
-    return {"ExtentId": extent.id, "RowCount": len(extent.rows), "Tags": tags}
+    return {
+        "ExtentId": extent.id,
+        "RowCount": len(extent.rows),
+        "Tags": tags,
+        "MinCreatedOn": extent.created,
+        "MaxCreatedOn": extent.newest,
+    }

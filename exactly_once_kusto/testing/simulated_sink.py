@@ -93,6 +93,9 @@ class Subject(Protocol):
     def causes(self) -> frozenset[str]:
         """Return what happened that only a person can decide on."""
 
+    def unknowable(self) -> Iterable[str]:
+        """Return rows that are missing though all evidence there can be says that they are not."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Outside:
@@ -233,6 +236,10 @@ class KustoSubject:
         happened = {"partial"} if self.service.partial else set()
         happened |= {"merged"} if self.service.merged else set()
         return frozenset(self.asked | happened)
+
+    def unknowable(self) -> Iterable[str]:
+        """Return rows whose loss a merge with rows of others has covered up."""
+        return self.service.unknowable()
 
     def _remember(self, cause: str, happened: bool) -> None:
         if happened:

@@ -142,6 +142,7 @@ class Simulation(Moves):
         for job in self.jobs:
             if job.id in self.running:
                 self.truth.stuck.append(job.id)
+        self.truth.excused.update(self.subject.unknowable())
         self._wake_all_zombies()
         self._question()
 

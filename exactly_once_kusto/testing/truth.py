@@ -56,6 +56,8 @@ class Truth:
     """Source -> how many of its rows a job that has finished must have delivered."""
     allowed: dict[str, list[int]] = field(default_factory=dict)
     """Source -> from which number on its rows may come once more: rewinds that were accepted."""
+    excused: set[str] = field(default_factory=set)
+    """Rows of which nobody can know that they are missing."""
     early: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -83,7 +85,7 @@ class Truth:
             f"{source}{n}"
             for source, count in self.owed.items()
             for n in range(count)
-            if f"{source}{n}" not in self.shown
+            if f"{source}{n}" not in self.shown and f"{source}{n}" not in self.excused
         ]
         doubled = [row for row, times in self.shown.items() if times > 1 + self._again(row)]
         return Judgement(

@@ -36,6 +36,17 @@ EVIDENCE = (
         ),
     ),
     Mutant(
+        "filled-up-count",
+        "Count: a count that fits is believed, though the command failed and a merge came after it",
+        (
+            Change(
+                COMMIT,
+                "if verdict is Verdict.ALL and self._is_doubtful(sighting):",
+                "if verdict is Verdict.ALL and len(self.attempts) == 0:",
+            ),
+        ),
+    ),
+    Mutant(
         "merged-extent-counts-for-all",
         "Count: rows of an extent that bears several tags are taken for one transaction's",
         (

@@ -60,6 +60,9 @@ class Shelf:
     def causes(self) -> frozenset[str]:
         return frozenset()
 
+    def unknowable(self) -> tuple[str, ...]:
+        return ()
+
 
 @dataclass
 class ShelfPorts:
