@@ -62,8 +62,8 @@ SLOW_S = 1500.0
 """Longer than access to the parts lives, and the settle time after it."""
 LATE_S = (math.inf, 20.0, 400.0, SETTLE_S - 10.0, 880.0)
 """The last two: shortly before an attempt is closed, or its access to the parts ends."""
-FOREIGN = 1
-"""Rows of others that a merge brings in: as many as may be missing after half a command."""
+FOREIGN = (0, 0, 0, 0, 0, 0, 1, 7, 7)
+"""Rows of others that a merge brings in: none, as many as half a command may lack, or more."""
 FIRST_PICKS = (0, 0, 1, 1, 0x700)
 """First rounds: nobody is told of the checkpoint, the coordinator is, and a savepoint."""
 
@@ -182,6 +182,9 @@ def _draw_setting(dice: random.Random) -> Setting:
     late_s = dice.choice(LATE_S)
     # A request that arrives at the last moment is the more dangerous the later it is seen.
     hidden = 0.5 if late_s in LATE_S[-2:] else 0.15
+    faulty = dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 2))
+    # Now and then all goes wrong with one command: its answer, its rows, and a merge behind it.
+    together = chance() < 0.3
     return Setting(
         writers=1 + dice.getrandbits(2) % 3,
         # Where access never expires, closing rests on time alone (docs/guarantee.md): a request
@@ -197,12 +200,12 @@ def _draw_setting(dice: random.Random) -> Setting:
         pending_slices=2 if chance() < 0.1 else 10_000,
         slow_s=SLOW_S if chance() < hidden else 0.0,
         late_s=late_s,
-        faulty=dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 2)),
+        faulty=faulty,
         fault=dice.choice((1, 2, 3)),
-        lost=dice.choice((0, 0, 0, 1, 1, 2, 3)),
+        lost=faulty if together else dice.choice((0, 0, 0, 1, 1, 2, 3)),
         loss=1 + dice.getrandbits(3) % 5,
-        merges=dice.choice((0, 0, 0, 0, 1, 2, 3)),
-        foreign=FOREIGN if chance() < 0.3 else 0,
+        merges=faulty if together else dice.choice((0, 0, 0, 0, 1, 2, 3)),
+        foreign=dice.choice(FOREIGN),
     )
 
 

@@ -223,7 +223,9 @@ class Service:
         return [
             row
             for each in self.operations.values()
-            if each.missing and self.merged and not self._readable(each, ledger)
+            if self.merged
+            and len(each.missing) == self.habits.foreign
+            and not self._readable(each, ledger)
             for row in each.missing
         ]
 

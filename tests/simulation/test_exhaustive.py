@@ -20,6 +20,7 @@ SMALL = {
     "a message lost or late": Scope(checkpoints=1, kills=0, zombies=0, losses=1, untold=0),
 }
 LARGE = {
+    "three checkpoints, two kills": Scope(checkpoints=3, kills=2, zombies=0, untold=0),
     "three checkpoints, a kill, told or not, time passes, check not atomic": Scope(
         checkpoints=3, kills=1, zombies=0, waits=1, setting=NOT_ATOMIC
     ),
