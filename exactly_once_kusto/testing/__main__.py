@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     parser.add_argument("--seed", type=int, default=None)
     given = parser.parse_args()
+    if given.count < 1 or (given.processes or 1) < 1 or min(given.first, given.seed or 0) < 0:
+        parser.error("--count and --processes begin at 1, seeds at 0")
     if given.seed is not None:
         outcome = smallest(draw(given.seed))
         print(outcome.story())

@@ -58,7 +58,11 @@ def play(first: int, count: int) -> Campaign:
     done = Campaign(first)
     begun = time.process_time()
     for seed in range(first, first + count):
-        outcome = simulate(draw(seed))
+        try:
+            outcome = simulate(draw(seed))
+        except Exception as error:
+            # Not a verdict but a mistake in the code under test: say where it can be seen again.
+            raise RuntimeError(f"seed {seed} ends with {error!r}") from error
         done.schedules += 1
         done.long += outcome.calls >= CALLS_MIN
         done.calls += outcome.calls

@@ -95,6 +95,8 @@ class Walk:
     __slots__ = ("left", "scope", "script", "simulation")
 
     def __init__(self, scope: Scope) -> None:
+        if scope.zombies > 1:
+            raise ValueError("a scope has one zombie at most: moves name none")
         self.scope = scope
         self.script: tuple[str, ...] = ()
         self.simulation = begin(scope.setting)

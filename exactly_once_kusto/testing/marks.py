@@ -45,7 +45,7 @@ def describe(simulation: Simulation, left: tuple[int, ...]) -> Iterator[object]:
     assert isinstance(subject, KustoSubject)
     now, content = simulation.world.now, subject.objects.content
     yield from [content[name] for name in sorted(content) if "/ledger/" in name]
-    yield left
+    yield left, now
     yield sorted({data for name, data in content.items() if "/parts/" in name})
     for each in subject.service.operations.values():
         yield each.id, each.asked.tag, each.phase, each.state, each.rows, now - each.started
@@ -89,6 +89,7 @@ def _commit(commit: Commit | None) -> object:
     if commit is None:
         return None
     ended = sorted((number, type(status).__name__) for number, status in commit.ended.items())
-    known = len(commit.attempts), commit.failures, commit.polls, commit.failing
+    final = sorted(n for n, each in commit.ended.items() if getattr(each, "permanent", False))
+    known = len(commit.attempts), commit.failures, commit.polls, commit.failing, final
     sets = [sorted(each) for each in (commit.own, commit.blind, commit.never_ran, commit.missing)]
     return commit.transaction.id, commit.phase, ended, known, sets

@@ -110,7 +110,7 @@ class Moves(Submissions):
         coordinator = self.running[job.id].coordinator
         when = coordinator.next_wake()
         if when is not None:
-            self.world.now = max(self.world.now, when)
+            self.world.turn_to(when)
             coordinator.wake_due()
 
     def end(self, job: Job, pick: int) -> None:

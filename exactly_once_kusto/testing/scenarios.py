@@ -228,9 +228,9 @@ class Scenario:
             when = run.coordinator.next_wake()
             if when is None or when > until:
                 break
-            world.now = max(world.now, when)
+            world.turn_to(when)
             run.coordinator.wake_due()
-        world.now = max(world.now, until)
+        world.turn_to(until)
         kept_s = self.setting.tags_kept_s
         if kept_s is not None and seconds >= kept_s:
             self.simulation.causes.add("old")

@@ -170,10 +170,30 @@ class Service:
                 moved = True
         return moved
 
-    def deliver(self, index: int) -> None:
+    def due(self) -> float:
+        """Return when the next late request arrives, or the next slow command has its rows in."""
+        arrivals = [each.sent + self.habits.late_s for each in self.late]
+        ends = [each.started + self.habits.slow_s for each in self._slow()]
+        return min([*arrivals, *ends], default=math.inf)
+
+    def serve(self) -> None:
+        """Let the request arrive that is due, and its command read; or a slow command end."""
+        for i, each in enumerate(self.late):
+            if each.sent + self.habits.late_s <= self.world.now:
+                self.advance(self.deliver(i))
+                return
+        for slow in self._slow():
+            if slow.started + self.habits.slow_s <= self.world.now:
+                self.advance(slow)
+                return
+
+    def _slow(self) -> list[Operation]:
+        return [each for each in self.alive() if each.phase == "reading" and self.habits.slow_s]
+
+    def deliver(self, index: int) -> Operation:
         """Let a request arrive that was on its way."""
         self.world.note("a late request arrives")
-        self.start(self.late.pop(index))
+        return self.start(self.late.pop(index))
 
     def restart(self) -> None:
         """Lose what runs: its operations end without an effect."""

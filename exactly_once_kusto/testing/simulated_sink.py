@@ -84,6 +84,15 @@ class Subject(Protocol):
     def drift(self) -> None:
         """Let the target go one step on, between two port calls of a process."""
 
+    def due(self) -> float:
+        """Return when something comes by itself next, in the world's time; infinite: never."""
+
+    def serve(self) -> None:
+        """Let happen what is due now; afterwards it is not due any more."""
+
+    def was_deleted(self, address: str) -> bool:
+        """Whether the sink has deleted the staged part at an address."""
+
     def heal(self) -> None:
         """From now on nothing fails, and what is on its way arrives in time."""
 
@@ -222,6 +231,18 @@ class KustoSubject:
         alive = self.service.alive()
         if alive:
             self.service.advance(alive[0])
+
+    def due(self) -> float:
+        """Return when a late request or a slow command comes."""
+        return self.service.due()
+
+    def serve(self) -> None:
+        """Let it come."""
+        self.service.serve()
+
+    def was_deleted(self, address: str) -> bool:
+        """Whether the sink has deleted a part."""
+        return self.objects.was_deleted(address)
 
     def heal(self) -> None:
         """Bring everything back."""

@@ -24,6 +24,12 @@ class Objects:
 
     content: dict[str, bytes] = field(default_factory=dict)
     reachable: bool = True
+    deleted: set[str] = field(default_factory=set)
+    """Names that a process has deleted."""
+
+    def was_deleted(self, address: str) -> bool:
+        """Whether a process has deleted what lay at an address."""
+        return address.removeprefix(f"{ROOT}/") in self.deleted
 
     def read_at(self, address: str) -> bytes | None:
         """Return the content at an address, as a reader outside sees it."""
@@ -79,6 +85,7 @@ class SimulatedStore:
         """Delete an object."""
         fault = self._enter("delete", name)
         self._objects.content.pop(name, None)
+        self._objects.deleted.add(name)
         self._leave("delete", name, fault)
 
     def upload(self, name: str) -> SimulatedUpload:

@@ -85,7 +85,7 @@ class Simulation(Moves):
         return alive[(pick >> 12) % len(alive)] if alive else None
 
     def _pass_time(self, seconds: float) -> None:
-        self.world.now += seconds
+        self.world.turn_to(self.world.now + seconds)
         self.world.note(f"{seconds:.0f} s pass")
         kept_s = self.setting.tags_kept_s
         if kept_s is not None and seconds >= kept_s:
@@ -193,7 +193,7 @@ class Simulation(Moves):
         if self.subject.idle() and not running.coordinator.busy_lanes():
             when = running.coordinator.next_wake()
             if when is not None:
-                self.world.now = max(self.world.now, when)
+                self.world.turn_to(when)
             running.coordinator.wake_due()
 
     def _wake_all_zombies(self) -> None:
@@ -207,7 +207,7 @@ class Simulation(Moves):
         for _ in range(2):
             self.subject.idle()
             self.subject.idle()
-            self.world.now += LATER_S[-1]
+            self.world.turn_to(self.world.now + LATER_S[-1])
 
     def _hears(self, zombie: Running) -> bool:
         channels = zombie.attempt.open_channels()
@@ -275,7 +275,8 @@ def begin(setting: Setting, build: Build = kusto_sink, told: bool = False) -> Si
     """Return a simulation whose first job has just been submitted."""
     world, truth = World(notes=[] if told else None), Truth()
     simulation = Simulation(setting, world, truth, build(world, truth, setting))
-    world.drift = simulation.subject.drift
+    subject = simulation.subject
+    world.drift, world.due, world.serve = subject.drift, subject.due, subject.serve
     simulation.submit(SOURCES[0])
     return simulation
 

@@ -94,9 +94,18 @@ class Submissions:
         error = running.error()
         if error is not None and not error.restartable:
             self.given_up[job.id] = error
+            self._check_kept(running)
             self.running.pop(job.id).kill()
             return
         self.fail_over(job, running.attempt.writers)
+
+    def _check_kept(self, running: Running) -> None:
+        """Where a person is asked, the parts of all that waits must still be there (I6)."""
+        ledger = running.coordinator.machine.ledger
+        for piece in running.coordinator.machine.slices:
+            gone = any(self.subject.was_deleted(part.address) for part in piece.parts)
+            if gone and not ledger.is_committed(piece.id):
+                self.truth.gone.append(f"{running.job} ({piece.rows} staged rows)")
 
     def current(self) -> Job | None:
         """Return the job that was submitted last and still runs."""

@@ -58,6 +58,8 @@ class Truth:
     """Source -> from which number on its rows may come once more: rewinds that were accepted."""
     excused: set[str] = field(default_factory=set)
     """Rows of which nobody can know that they are missing."""
+    gone: list[str] = field(default_factory=list)
+    """Staged rows that were deleted although their transaction is put before a person."""
     early: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -89,7 +91,7 @@ class Truth:
         ]
         doubled = [row for row, times in self.shown.items() if times > 1 + self._again(row)]
         return Judgement(
-            tuple(lost),
+            (*lost, *self.gone),
             tuple(sorted(doubled)),
             tuple(self.early),
             tuple(self.stuck),

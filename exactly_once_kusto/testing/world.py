@@ -6,6 +6,7 @@ replays to the same history, call by call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ NO_TRAP = Trap()
 AT_SUBMIT = -1
 
 
+def _never() -> float:
+    return math.inf
+
+
 def _nothing() -> None:
     """Stands for a target's world that does not move."""
 
@@ -48,6 +53,10 @@ class World:
     now: float = EPOCH_S
     trap: Trap = NO_TRAP
     drift: Callable[[], None] = _nothing
+    due: Callable[[], float] = _never
+    """When the target's world goes on by itself next."""
+    serve: Callable[[], None] = _nothing
+    """Let happen what is due."""
     """Lets the target's world move on by one step."""
     side: int = 0
     """Sides of port calls passed in this turn."""
@@ -70,6 +79,13 @@ class World:
         """Return what is added to an event: the time, a nonce, and a jitter that varies."""
         self.nonces += 1
         return Moment(self.now, f"{self.nonces:032x}", self.nonces * 0.618033988749895 % 1.0)
+
+    def turn_to(self, when: float) -> None:
+        """Turn the clock; what is due on the way happens at its own time."""
+        while (due := self.due()) <= when:
+            self.now = max(self.now, due)
+            self.serve()
+        self.now = max(self.now, when)
 
     def note(self, line: str) -> None:
         """Write down what happened."""

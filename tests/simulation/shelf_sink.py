@@ -6,6 +6,7 @@ beside another of the same id. `checked` False is the mistake: whoever comes twi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +51,14 @@ class Shelf:
         return False  # nothing happens to a shelf
 
     def drift(self) -> None: ...
+
+    def due(self) -> float:
+        return math.inf
+
+    def serve(self) -> None: ...
+
+    def was_deleted(self, address: str) -> bool:
+        return self.objects.was_deleted(address)
 
     def heal(self) -> None:
         self.objects.reachable = True
