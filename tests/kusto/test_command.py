@@ -100,7 +100,7 @@ def test_a_path_leads_to_the_column_of_the_name(name):
         (
             command.show_tagged_extents("T", "t-0"),
             ".show table ['T'] extents where tags has 'ingest-by:t-0' "
-            "| project ExtentId, RowCount, Tags",
+            "| project ExtentId, RowCount, Tags, MinCreatedOn, MaxCreatedOn",
         ),
         (command.show_policy("table", "a'b", "retention"), None),
         (command.show_schema("T"), ".show table ['T'] schema as json | project Schema"),
