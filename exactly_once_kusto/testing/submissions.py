@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exactly_once_kusto.errors import ExactlyOnceError
+from exactly_once_kusto.errors import ExactlyOnceError, TransientError
+from exactly_once_kusto.protocol.entries import decode_entry
+from exactly_once_kusto.protocol.ledger import Ledger
 from exactly_once_kusto.testing.flink_job import Job, Retained
 from exactly_once_kusto.testing.processes import Running, start
 from exactly_once_kusto.testing.schedules import Setting
 from exactly_once_kusto.testing.simulated_sink import Subject
 from exactly_once_kusto.testing.truth import Truth
-from exactly_once_kusto.testing.world import World
+from exactly_once_kusto.testing.world import Gate, World
 
 
 @dataclass(slots=True)
@@ -101,11 +103,21 @@ class Submissions:
 
     def _check_kept(self, running: Running) -> None:
         """Where a person is asked, the parts of all that waits must still be there (I6)."""
-        ledger = running.coordinator.machine.ledger
+        ledger = self._read_ledger()
         for piece in running.coordinator.machine.slices:
             gone = any(self.subject.was_deleted(part.address) for part in piece.parts)
-            if gone and not ledger.is_committed(piece.id):
+            if gone and ledger is not None and not ledger.is_committed(piece.id):
                 self.truth.gone.append(f"{running.job} ({piece.rows} staged rows)")
+
+    def _read_ledger(self) -> Ledger | None:
+        """Return the ledger as it is, whatever a process knows of it; None while it is away."""
+        ledger, log = Ledger(), self.subject.ports(Gate(self.world, "judge")).ledger()
+        try:
+            for number, data in log.read(0):
+                ledger.apply(number, decode_entry(number, data))
+        except TransientError:
+            return None
+        return ledger
 
     def current(self) -> Job | None:
         """Return the job that was submitted last and still runs."""
