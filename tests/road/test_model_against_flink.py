@@ -189,8 +189,10 @@ def mutants(job: SeenJob) -> dict[str, SeenJob]:
     }
     made = {name: with_record(job, 0, record) for name, record in in_first.items()}
     made |= {name: with_record(job, -1, record) for name, record in in_last.items()}
+    # One that sent a part: an empty one may be missing where its checkpoint was aborted before.
     one, *others = job.attempts[-1].writers
-    short = Seen((one[:-1], *others), last)
+    full = next(i for i, call in enumerate(one) if call.name == "prepare" and call.parts)
+    short = Seen(((*one[:full], *one[full + 1 :]), *others), last)
     return made | {"a prepare left out": replace(job, attempts=(*job.attempts[:-1], short))}
 
 
