@@ -190,9 +190,15 @@ def mutants(job: SeenJob) -> dict[str, SeenJob]:
     made = {name: with_record(job, 0, record) for name, record in in_first.items()}
     made |= {name: with_record(job, -1, record) for name, record in in_last.items()}
     # One that sent a part: an empty one may be missing where its checkpoint was aborted before.
-    one, *others = job.attempts[-1].writers
-    full = next(i for i, call in enumerate(one) if call.name == "prepare" and call.parts)
-    short = Seen(((*one[:full], *one[full + 1 :]), *others), last)
+    writers = list(job.attempts[-1].writers)
+    who, full = next(
+        (w, i)
+        for w, calls in enumerate(writers)
+        for i, call in enumerate(calls)
+        if call.name == "prepare" and call.parts
+    )
+    writers[who] = (*writers[who][:full], *writers[who][full + 1 :])
+    short = Seen(tuple(writers), last)
     return made | {"a prepare left out": replace(job, attempts=(*job.attempts[:-1], short))}
 
 
