@@ -78,7 +78,9 @@ class Submissions:
         self.admitted[job.id] = attempt.number
         later = self.jobs[self.jobs.index(job) + 1 :]
         for other in (each for each in later if job.id not in self.unborn[each.id]):
-            if other.id in self.running and self.running[other.id].began() < running.began():
+            last = self.running.get(other.id)
+            ended = last is None or last.coordinator.machine.finished
+            if last is not None and not ended and last.began() < running.began():
                 self.truth.stuck.append(f"{job.id} and {other.id} take the name by turns")
         over = any(each.finished and each.source == job.source for each in self.jobs)
         if over and self.setting.on_rewind == "allow":
