@@ -14,8 +14,9 @@ from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.ports import Settings
 from exactly_once_kusto.protocol.slices import encode_part
 from exactly_once_kusto.protocol.steps import PortAction
-from exactly_once_kusto.testing.drive import Process, World
+from exactly_once_kusto.testing.drive import Process
 from exactly_once_kusto.testing.memory import MemoryLog, MemoryStaging, MemoryTarget
+from exactly_once_kusto.testing.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One coordinator in one thread, with a hand-turned clock: the driver of tests and simulation.
+"""One coordinator in one thread, with a hand-turned clock: the driver of single stories.
 
 It performs actions exactly as the worker does (`protocol.steps`), but one at a time and only when
 told to, so that a crash can come before and after every port call and a process can be paused at
@@ -7,7 +7,6 @@ any line and wake later.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,26 +16,7 @@ from exactly_once_kusto.protocol.coordinator import Coordinator
 from exactly_once_kusto.protocol.ports import LedgerStore, Settings, Target
 from exactly_once_kusto.protocol.steps import PortAction, perform
 from exactly_once_kusto.testing.memory import MemoryBrake
-
-
-class Crashed(Exception):  # noqa: N818 - it is an event of the test, not an error
-    """The process was killed before or after a port call."""
-
-
-@dataclass(slots=True)
-class World:
-    """What outlives a process: the clock and the dice."""
-
-    seed: int = 0
-    now: float = 1_000_000.0
-    dice: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.dice = random.Random(self.seed)
-
-    def moment(self) -> ev.Moment:
-        """Return a moment with a fresh nonce and jitter."""
-        return ev.Moment(self.now, f"{self.dice.getrandbits(128):032x}", self.dice.random())
+from exactly_once_kusto.testing.world import Crashed, World
 
 
 @dataclass(slots=True)

@@ -118,6 +118,8 @@ class MemoryTarget:
     clock: Callable[[], float] = lambda: 0.0
     extents: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
+    merged: set[int] = field(default_factory=set)
+    """Extents that a merge has made."""
 
     def preflight(self) -> None:
         """Raise what the test set."""
@@ -159,7 +161,7 @@ class MemoryTarget:
         self._reach()
         named = {c.extent for c in self.commands if c.operation in operations}
         found = [
-            Extent(f"extent-{number}", len(rows), tags, number in named)
+            Extent(f"extent-{number}", len(rows), tags, number in named, number in self.merged)
             for number, (rows, tags) in self.extents.items()
             if transaction.id in tags or number in named
         ]
@@ -209,12 +211,13 @@ class MemoryTarget:
         """Let every tag expire; rows stay."""
         self.extents = {number: (rows, ()) for number, (rows, _) in self.extents.items()}
 
-    def merge(self) -> None:
-        """Merge all extents into one that bears all tags."""
-        rows = tuple(row for held, _ in self.extents.values() for row in held)
+    def merge(self, others: tuple[str, ...] = ()) -> None:
+        """Merge all extents, and rows of others, into one that bears all tags."""
+        rows = tuple(row for held, _ in self.extents.values() for row in held) + others
         tags = tuple(tag for _, held in self.extents.values() for tag in held)
         number = len(self.extents) + 1000
         self.extents = {number: (rows, tags)}
+        self.merged.add(number)
 
     def rows(self) -> list[str]:
         """All rows that a query would see."""

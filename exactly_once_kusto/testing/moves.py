@@ -12,7 +12,8 @@ from exactly_once_kusto.testing.submissions import Submissions
 from exactly_once_kusto.testing.world import Crashed
 
 ZOMBIES_MAX = 3
-JOBS_MAX = 10
+SOURCES = "abcdefghij"
+JOBS_MAX = len(SOURCES)
 BURST = 200
 """Steps after which a job that does not come to rest is left alone."""
 

@@ -24,13 +24,13 @@ from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.entries import Entry, decode_entry
 from exactly_once_kusto.protocol.ledger import Ledger
 from exactly_once_kusto.testing.flink_job import Job, Retained
+from exactly_once_kusto.testing.moves import SOURCES
 from exactly_once_kusto.testing.processes import Running
 from exactly_once_kusto.testing.schedules import Schedule, Setting
 from exactly_once_kusto.testing.simulated_kusto import Ingest, Operation, Service
 from exactly_once_kusto.testing.simulated_sink import KustoSubject, Subject
 from exactly_once_kusto.testing.simulation import (
     HEAL_ROUNDS,
-    SOURCES,
     Outcome,
     Simulation,
     begin,
@@ -320,7 +320,7 @@ class Scenario:
         Raises:
             NotReachedError: none was.
         """
-        if not self.kusto.expire_tags():
+        if not self.kusto.expire():
             raise NotReachedError("no tag was old enough")
         self.subject.asked.add("expired")
 

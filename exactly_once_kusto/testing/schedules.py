@@ -15,7 +15,8 @@ from exactly_once_kusto.testing.simulated_kusto import Habits
 from exactly_once_kusto.testing.world import AT_SUBMIT, NO_TRAP, Trap
 
 SETTLE_S = 60.0
-TAGS_KEPT_S = 86_400.0
+KEPT_S = 86_400.0
+"""What the policies of retention say, where there is one."""
 
 MOVES: dict[str, int] = {
     # what a job does in ordinary times
@@ -95,28 +96,26 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What a schedule's world is like, from its beginning to its end."""
+class Setting(Habits):
+    """What a schedule's world is like, from its beginning to its end: Kusto, and the job.
+
+    `expiring`: the parts lie where access ends by itself.
+    """
 
     writers: int = 2
-    atomic: bool = True
     expiring: bool = True
-    records_late_s: float = 0.0
-    tags_kept_s: float | None = None
     on_rewind: str = "refuse"
     batch: bool = False
     group_parts: int = 500
     hold_age_s: float = 0.0
     pending_slices: int = 10_000
-    slow_s: float = 0.0
-    late_s: float = math.inf
-    faulty: int = 0
-    fault: int = 0
-    lost: int = 0
-    loss: int = 0
-    merges: int = 0
-    foreign: int = 0
     commit_wait_s: float = 10.0
+
+    @property
+    def kept_s(self) -> float | None:
+        """How long Kusto keeps evidence; None: for ever."""
+        periods = (self.tags_kept_s, self.rows_kept_s)
+        return min((each for each in periods if each is not None), default=None)
 
     def settings(self) -> Settings:
         """Return the sink's settings."""
@@ -129,22 +128,6 @@ class Setting:
             group_parts_max=self.group_parts,
             hold_age_s=self.hold_age_s,
             pending_slices_max=self.pending_slices,
-        )
-
-    def habits(self) -> Habits:
-        """Return the target's habits."""
-        return Habits(
-            self.atomic,
-            self.records_late_s,
-            self.tags_kept_s,
-            self.slow_s,
-            self.late_s,
-            self.faulty,
-            self.fault,
-            self.lost,
-            self.loss,
-            self.merges,
-            self.foreign,
         )
 
 
@@ -169,7 +152,7 @@ def draw(seed: int) -> Schedule:
     setting = _draw_setting(dice)
     if setting.batch:
         weights[names.index("end")] = BATCH_ENDS
-    if setting.tags_kept_s is not None:
+    if setting.kept_s is not None:
         weights[names.index("later")] = TAGS_EXPIRE
     moves = dice.choices(names, weights, k=turns)
     drawn = tuple(Turn(move, dice.getrandbits(16), _draw_trap(dice)) for move in moves)
@@ -185,6 +168,7 @@ def _draw_setting(dice: random.Random) -> Setting:
     faulty = dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 2))
     # Now and then all goes wrong with one command: its answer, its rows, and a merge behind it.
     together = chance() < 0.3
+    kept = chance() if expiring else 1.0
     return Setting(
         writers=1 + dice.getrandbits(2) % 3,
         # Where access never expires, closing rests on time alone (docs/guarantee.md): a request
@@ -192,7 +176,8 @@ def _draw_setting(dice: random.Random) -> Setting:
         atomic=not expiring or chance() < 0.4,
         expiring=expiring,
         records_late_s=SETTLE_S / 2 if chance() < hidden else 0.0,
-        tags_kept_s=TAGS_KEPT_S if expiring and chance() < 0.2 else None,
+        tags_kept_s=KEPT_S if kept < 0.2 else None,
+        rows_kept_s=KEPT_S if 0.2 <= kept < 0.3 else None,
         on_rewind="allow" if chance() < 0.15 else "refuse",
         batch=chance() < 0.1,
         group_parts=2 if chance() < 0.2 else 500,
@@ -201,7 +186,7 @@ def _draw_setting(dice: random.Random) -> Setting:
         slow_s=SLOW_S if chance() < hidden else 0.0,
         late_s=late_s,
         faulty=faulty,
-        fault=dice.choice((1, 2, 3)),
+        fault=dice.choice((1, 2, 3, 3, 4)),
         lost=faulty if together else dice.choice((0, 0, 0, 1, 1, 2, 3)),
         loss=1 + dice.getrandbits(3) % 5,
         merges=faulty if together else dice.choice((0, 0, 0, 0, 1, 2, 3)),

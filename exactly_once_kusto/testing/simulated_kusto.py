@@ -67,21 +67,22 @@ class Operation:
     """Rows that a command that did half of its work has left out."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Habits:
     """How this Kusto behaves where its documentation promises nothing.
 
-    `records_late_s`: how long an operation is in no record after its start. `tags_kept_s`: the
-    retention policy of its tags, None for 'as long as the extent'. `slow_s`: how long an operation
-    takes at least. `late_s`: how long a late request is on its way, unless it is told to arrive.
-    `faulty`: which of the commands to end has `fault` (see `Service.advance`), 0 for none. `lost`:
-    which of the requests has `loss` (simulated_requests.py). `merges`: after how many ingestions
-    all extents are merged. `foreign`: rows of others, without a tag, that are merged in.
+    `records_late_s`: how long an operation is in no record after its start. `tags_kept_s`,
+    `rows_kept_s`: the retention policy of its tags and of its rows, None for 'for ever'. `slow_s`:
+    how long an operation takes at least. `late_s`: how long a late request is on its way, unless it
+    is told to arrive. `faulty`: which of the commands to end has `fault` (see `Service.advance`), 0
+    for none. `lost`: which of the requests has `loss` (simulated_requests.py). `merges`: after how
+    many ingestions all extents are merged. `foreign`: untagged rows of others that are merged in.
     """
 
     atomic: bool = True
     records_late_s: float = 0.0
     tags_kept_s: float | None = None
+    rows_kept_s: float | None = None
     slow_s: float = 0.0
     late_s: float = math.inf
     faulty: int = 0
@@ -108,6 +109,8 @@ class Service:
     partial: bool = False
     """Whether ever only a part of a command's rows came in."""
     merged: bool = False
+    unreadable: bool = False
+    """Whether ever a part could not be read though nobody had taken it away."""
     made: int = 0
     requests: int = 0
     """Requests that change something."""
@@ -150,7 +153,8 @@ class Service:
     def advance(self, operation: Operation, fault: int = 0) -> None:
         """Let a command take its next step: read its sources, then have its rows in.
 
-        `fault`: 1 fails for now, 2 fails as if abandoned, 3 has only a part of its rows in.
+        `fault`: 1 fails for now, 2 fails as if abandoned, 3 has only a part of its rows in, 4 fails
+        for good, because a part can't be read.
         """
         if operation.phase == "running":
             self._read_sources(operation)
@@ -217,16 +221,21 @@ class Service:
         merged = Extent(self._guid(), rows, tags, created, newest)
         self.extents = {merged.id: merged}
 
-    def expire_tags(self) -> bool:
-        """Drop the tags that the policy says may go; whether there were any."""
-        kept_s, dropped = self.habits.tags_kept_s, False
-        for extent in self.extents.values():
-            old = kept_s is not None and self.world.now - extent.created >= kept_s
-            if old and extent.tags:
+    def expire(self) -> bool:
+        """Drop the tags and rows that the policies say may go; whether there were any."""
+        tags_s, rows_s = self.habits.tags_kept_s, self.habits.rows_kept_s
+        kept = {k: e for k, e in self.extents.items() if not self._is_old(e, rows_s)}
+        dropped = len(kept) < len(self.extents)
+        self.extents = kept
+        for extent in kept.values():
+            if extent.tags and self._is_old(extent, tags_s):
                 extent.tags, dropped = (), True
         if dropped:
-            self.world.note("tags have expired")
+            self.world.note("tags or rows have expired")
         return dropped
+
+    def _is_old(self, extent: Extent, kept_s: float | None) -> bool:
+        return kept_s is not None and self.world.now - extent.created >= kept_s
 
     def forget_records(self) -> None:
         """Lose the records of what has ended."""
@@ -286,6 +295,10 @@ class Service:
             return
         if fault == 2:
             self._end(operation, "Abandoned", "the simulated node was lost")
+            return
+        if fault == 4:
+            self.unreadable = True
+            self._fail(operation, "Download_SourceNotFound", operation.asked.sources[0][0])
             return
         self.partial = self.partial or fault == 3
         half = len(operation.rows) // 2 if fault == 3 else len(operation.rows)

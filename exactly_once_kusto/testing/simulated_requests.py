@@ -126,13 +126,13 @@ class SimulatedRequests:
         return self._policy(command)
 
     def _policy(self, command: str) -> list[Row]:
-        kept_s = self._service.habits.tags_kept_s
-        if "extent_tags_retention" not in command or kept_s is None:
-            return self._no_policy(command)
-        days, seconds = divmod(int(kept_s), 86_400)
-        period = f"{days}.{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        policy = [{"TagPrefix": "ingest-by:", "RetentionPeriod": period}]
-        return [{"Policy": json.dumps(policy)}]
+        habits = self._service.habits
+        if "extent_tags_retention" in command and habits.tags_kept_s is not None:
+            kept = {"TagPrefix": "ingest-by:", "RetentionPeriod": _period(habits.tags_kept_s)}
+            return [{"Policy": json.dumps([kept])}]
+        if "policy retention" in command and habits.rows_kept_s is not None:
+            return [{"Policy": json.dumps({"SoftDeletePeriod": _period(habits.rows_kept_s)})}]
+        return self._no_policy(command)
 
     def _no_policy(self, command: str) -> list[Row]:
         return [{"Policy": "null"}]
@@ -149,6 +149,11 @@ def _read_ingest(command: str) -> Ingest:
         sources.append((address, float(until) if until else math.inf))
     tag = tags[0].removeprefix("ingest-by:") if tags else ""
     return Ingest(tuple(sources), tag, refuses[0] if refuses else "")
+
+
+def _period(kept_s: float) -> str:
+    days, seconds = divmod(int(kept_s), 86_400)
+    return f"{days}.{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _plain(literal: str) -> str:

@@ -217,7 +217,7 @@ class KustoSubject:
             case "merge":
                 service.merge()
             case "expire":
-                self._remember("expired", service.expire_tags())
+                self._remember("expired", service.expire())
             case "forget":
                 service.forget_records()
             case "storage outage":
@@ -256,6 +256,7 @@ class KustoSubject:
         """Return what happened that only a person can decide on."""
         happened = {"partial"} if self.service.partial else set()
         happened |= {"merged"} if self.service.merged else set()
+        happened |= {"refused"} if self.service.unreadable else set()
         return frozenset(self.asked | happened)
 
     def unknowable(self) -> Iterable[str]:

@@ -23,14 +23,13 @@ from exactly_once_kusto.errors import (
     SuspectError,
 )
 from exactly_once_kusto.testing.flink_job import Job
-from exactly_once_kusto.testing.moves import BURST, JOB_MOVES, JOBS_MAX, Moves
+from exactly_once_kusto.testing.moves import BURST, JOB_MOVES, JOBS_MAX, SOURCES, Moves
 from exactly_once_kusto.testing.processes import Running
 from exactly_once_kusto.testing.schedules import Schedule, Setting, Turn
 from exactly_once_kusto.testing.simulated_sink import KustoSubject, Subject
 from exactly_once_kusto.testing.truth import Judgement, Truth
 from exactly_once_kusto.testing.world import NO_TRAP, Crashed, World
 
-SOURCES = "abcdefghij"
 HEAL_ROUNDS = 400
 LATER_S = (1.0, 20.0, 600.0, 3600.0, 7 * 3600.0, 30 * 3600.0)
 
@@ -72,7 +71,7 @@ class Simulation(Moves):
         elif move in ("clone", "rewind", "fresh"):
             self._person(move, pick)
         elif move == "later":
-            expiring = self.setting.tags_kept_s is not None and pick & 128
+            expiring = self.setting.kept_s is not None and pick & 128
             self._pass_time(LATER_S[-1 if expiring else pick % len(LATER_S)])
             if pick & 64:
                 self.subject.act("expire", 0, 0)
@@ -87,7 +86,7 @@ class Simulation(Moves):
     def _pass_time(self, seconds: float) -> None:
         self.world.turn_to(self.world.now + seconds)
         self.world.note(f"{seconds:.0f} s pass")
-        kept_s = self.setting.tags_kept_s
+        kept_s = self.setting.kept_s
         if kept_s is not None and seconds >= kept_s:
             self.causes.add("old")
         for job in self.jobs:
@@ -268,7 +267,7 @@ Build = Callable[[World, Truth, Setting], Subject]
 
 def kusto_sink(world: World, truth: Truth, setting: Setting) -> Subject:
     """Return the Kusto sink over a simulated storage and cluster."""
-    return KustoSubject(world, truth, setting.settings(), setting.habits(), setting.expiring)
+    return KustoSubject(world, truth, setting.settings(), setting, setting.expiring)
 
 
 def begin(setting: Setting, build: Build = kusto_sink, told: bool = False) -> Simulation:

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.flink
 JOB = Path(__file__).with_name("job.py")
 # Started JVMs of an owner that is killed: the cluster prints whom to look for.
 OWNER = """
-import sys, time
+import signal, sys
 from exactly_once_kusto.cluster import FlinkCluster
 cluster = FlinkCluster(sys.argv[1], task_managers=1).start()
 print(cluster.job_manager.pid, cluster.task_managers[0].pid, flush=True)
-time.sleep(300)
+signal.pause()
 """
 
 

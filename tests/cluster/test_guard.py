@@ -13,11 +13,12 @@ import pytest
 
 from exactly_once_kusto.cluster import ProcessError, wait_until
 from exactly_once_kusto.cluster.processes import Launcher
+from tests.process_state import is_gone
 
 # A program with a child of its own, as a TaskManager has workers; the child ignores SIGTERM.
 PROGRAM = ["/bin/sh", "-c", "(trap '' TERM; sleep 300) & echo ready; wait"]
 OWNER = """
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from exactly_once_kusto.cluster.processes import Launcher
 launcher = Launcher()
@@ -28,18 +29,10 @@ programs = [
     for name in ("one", "two")
 ]
 if sys.argv[2] == "fork" and os.fork() == 0:
-    time.sleep(300)  # holds the guard's pipe open
+    signal.pause()  # holds the guard's pipe open
 print(launcher.guard_pid, *[each.pid for each in programs], flush=True)
-time.sleep(300)
+signal.pause()
 """
-
-
-def running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 def members(group: int) -> list[int]:
@@ -78,7 +71,7 @@ def test_processes_survive_the_sigkill_of_their_owner(how: str, tmp_path: Path) 
         os.kill(owner.pid, signal.SIGKILL)
         owner.wait(10)
         wait_until(lambda: not any(members(group) for group in groups), 10, "the programs' end")
-        wait_until(lambda: not running(guard), 15, "the guard's end")
+        wait_until(lambda: is_gone(guard), 15, "the guard's end")
     finally:
         for pid in members(owner.pid):
             os.kill(pid, signal.SIGKILL)
@@ -96,7 +89,7 @@ def test_closing_leaves_a_child_behind(launcher: Launcher, tmp_path: Path) -> No
     assert not program.alive
     assert program.exit_code == -signal.SIGKILL
     wait_until(lambda: not members(program.pid), 5, "the child's end")
-    assert not running(launcher.guard_pid)
+    assert is_gone(launcher.guard_pid)
     launcher.close()
 
 
@@ -127,7 +120,7 @@ def test_number_of_an_ended_group_is_signalled_again(launcher: Launcher, tmp_pat
 
 def test_process_is_started_without_a_guard(launcher: Launcher, tmp_path: Path) -> None:
     os.kill(launcher.guard_pid, signal.SIGKILL)
-    wait_until(lambda: not running(launcher.guard_pid), 5, "the guard's end")
+    wait_until(lambda: is_gone(launcher.guard_pid), 5, "the guard's end")
     with pytest.raises(ProcessError, match="start another"):
         launcher.start("one", PROGRAM, {}, output_path=tmp_path / "one", directory=tmp_path)
 

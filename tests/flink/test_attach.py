@@ -19,11 +19,11 @@ from pyflink.java_gateway import get_gateway  # noqa: E402
 from pyflink.table import DataTypes, StreamTableEnvironment  # noqa: E402
 from pyflink.table.expressions import col  # noqa: E402
 
+from exactly_once_kusto.cluster import wait_until  # noqa: E402
 from exactly_once_kusto.errors import TypeRefusedError  # noqa: E402
 from exactly_once_kusto.flink import attach  # noqa: E402
 from tests.flink import jobs  # noqa: E402
 from tests.flink.directory_sink import DirectorySink, ledger, visible  # noqa: E402
-from tests.flink.worker_process import await_true  # noqa: E402
 
 STREAMING = {"execution_runtime-mode": "STREAMING"}
 
@@ -174,11 +174,11 @@ def stop_with_savepoint(client, folder: Path) -> str:
 def test_state_is_found_after_an_operator_was_added_upstream(tmp_path):
     client = start(tmp_path, "", longer=False)
     try:
-        await_true(lambda: visible(tmp_path).num_rows > 0, 60, "rows are committed")
+        wait_until(lambda: visible(tmp_path).num_rows > 0, 60, "rows are committed")
         savepoint = stop_with_savepoint(client, tmp_path / "savepoints")
         before = visible(tmp_path).num_rows
         client = start(tmp_path, savepoint, longer=True)
-        await_true(lambda: visible(tmp_path).num_rows > before, 60, "more rows are committed")
+        wait_until(lambda: visible(tmp_path).num_rows > before, 60, "more rows are committed")
     finally:
         with suppress(Py4JJavaError):  # it has ended by itself
             client.cancel().result()

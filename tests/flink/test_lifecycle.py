@@ -18,10 +18,10 @@ from py4j.protocol import Py4JJavaError  # noqa: E402
 from pyflink.common import Types  # noqa: E402
 from pyflink.java_gateway import get_gateway  # noqa: E402
 
+from exactly_once_kusto.cluster import wait_until  # noqa: E402
 from exactly_once_kusto.flink import attach  # noqa: E402
 from tests.flink import jobs  # noqa: E402
 from tests.flink.directory_sink import DirectorySink, ledger, visible  # noqa: E402
-from tests.flink.worker_process import await_true  # noqa: E402
 
 GAUGES = ("waitingSlices", "waitingBytes", "oldestWaitingSliceAge", "committedTransactions")
 
@@ -66,7 +66,7 @@ def test_gauges_of_the_coordinator_can_be_read_by_rest(tmp_path):
             found = rest(f"{asked}?get={','.join(names)}") if names else []
             return {m["id"].rpartition(".")[2]: float(m["value"]) for m in found}
 
-        await_true(lambda: seen().get("committedTransactions", 0) > 1, 30, "the gauge moves")
+        wait_until(lambda: seen().get("committedTransactions", 0) > 1, 30, "the gauge moves")
         assert set(seen()) == set(GAUGES)
 
 

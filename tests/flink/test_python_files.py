@@ -13,10 +13,10 @@ pytest.importorskip("pyflink")
 
 from pyflink.common import Types  # noqa: E402
 
+from exactly_once_kusto.cluster import wait_until  # noqa: E402
 from exactly_once_kusto.flink import attach  # noqa: E402
 from tests.flink import jobs  # noqa: E402
 from tests.flink.directory_sink import visible  # noqa: E402
-from tests.flink.worker_process import await_true  # noqa: E402
 
 SINK = """
 import os
@@ -87,7 +87,7 @@ def check(folder: Path) -> None:
     told = [path.read_text() for path in folder.glob("home-*")]
     assert len(told) >= 2, "one worker alone shows nothing"
     (home,) = set(told)
-    await_true(lambda: not Path(home).exists(), 5, "the directory is gone")
+    wait_until(lambda: not Path(home).exists(), 5, "the directory is gone")
 
 
 def test_a_table_with_what_its_job_brings(out, brought):

@@ -17,9 +17,9 @@ pytest.importorskip("pyflink")
 
 from py4j.protocol import Py4JJavaError  # noqa: E402
 
+from exactly_once_kusto.cluster import wait_until  # noqa: E402
 from tests.flink import jobs  # noqa: E402
 from tests.flink.directory_sink import ledger, visible  # noqa: E402
-from tests.flink.worker_process import await_true  # noqa: E402
 
 SEQUENCE = (
     "'connector' = 'datagen', 'rows-per-second' = '10000000', "
@@ -35,8 +35,8 @@ def jvm():
 @pytest.fixture(autouse=True)
 def nothing_left():
     yield
-    await_true(lambda: not list(jobs.workers()), 5, "all workers are gone")
-    await_true(lambda: not jobs.threads_of_workers(), 5, "all threads of workers are gone")
+    wait_until(lambda: not list(jobs.workers()), 5, "all workers are gone")
+    wait_until(lambda: not jobs.threads_of_workers(), 5, "all threads of workers are gone")
 
 
 def sequence(tables, end):
@@ -201,7 +201,7 @@ def test_a_hung_worker_is_found_within_the_configured_time(tmp_path, role):
     )
     tables.execute_sql(jobs.sink_ddl("id BIGINT", tmp_path, **{"heartbeat-timeout": "2 s"}))
     with jobs.running(tables, "INSERT INTO k SELECT id FROM s") as result:
-        await_true(lambda: visible(tmp_path).num_rows > 0, 30, "rows are committed")
+        wait_until(lambda: visible(tmp_path).num_rows > 0, 30, "rows are committed")
         (pid,) = [pid for pid, command in jobs.workers() if f"{role} " in command + " "]
         os.kill(pid, signal.SIGSTOP)
         began = time.monotonic()
@@ -210,7 +210,7 @@ def test_a_hung_worker_is_found_within_the_configured_time(tmp_path, role):
         assert 1.5 < time.monotonic() - began < 8.0
         told = f"{role}.*: sent nothing for 2.0 s \\('heartbeat-timeout'\\) and was killed"
         assert re.search(told, jobs.causes(failed.value))
-        await_true(lambda: not Path(f"/proc/{pid}").exists(), 5, "the stopped worker is gone")
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5, "the stopped worker is gone")
 
 
 REFUSED = {
@@ -307,7 +307,7 @@ def test_a_killed_worker_fails_the_job(tmp_path, idle):
     )
     tables.execute_sql(jobs.sink_ddl("id BIGINT", tmp_path))
     with jobs.running(tables, "INSERT INTO k SELECT id FROM s") as result:
-        await_true(lambda: visible(tmp_path).num_rows > 0, 60, "rows are committed")
+        wait_until(lambda: visible(tmp_path).num_rows > 0, 60, "rows are committed")
         found = list(jobs.workers())
         assert len(found) == 2
         jobs.kill(found[0][0])
@@ -321,5 +321,5 @@ def test_cancelling_does_not_wait_for_a_worker_that_hangs(tmp_path):
     tables.execute_sql("CREATE TEMPORARY TABLE s (id BIGINT) WITH ('connector' = 'datagen')")
     tables.execute_sql(jobs.sink_ddl("id BIGINT", tmp_path, options_trouble="hang"))
     with jobs.running(tables, "INSERT INTO k SELECT id FROM s"):
-        await_true(lambda: len(list(jobs.workers())) == 2, 60, "workers run")
-    await_true(lambda: not list(jobs.workers()), 5, "the workers are gone")
+        wait_until(lambda: len(list(jobs.workers())) == 2, 60, "workers run")
+    wait_until(lambda: not list(jobs.workers()), 5, "the workers are gone")

@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.flink.frames import Kind, parse_json, read_blobs
 from exactly_once_kusto.protocol.slices import decode_part
 from tests.flink.worker_process import (
     COMMAND,
     DEADLINE_S,
     WorkerUnderTest,
-    await_true,
     batch_payload,
     environment,
     hello,
-    is_gone,
 )
+from tests.process_state import is_gone
 
 GONE_S = 2.0
 
@@ -128,7 +128,7 @@ def test_a_worker_ends_when_the_pipe_does(worker, tmp_path):
 
 
 PARENT = """
-import json, subprocess, sys, time
+import json, signal, subprocess, sys
 command, frames = json.loads(sys.argv[1]), [bytes.fromhex(h) for h in json.loads(sys.argv[2])]
 worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 for frame in frames:
@@ -137,7 +137,7 @@ for frame in frames:
 head = worker.stdout.read(5)
 assert head[4] == 64, head
 print(worker.pid, flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -165,7 +165,7 @@ def test_a_worker_is_gone_two_seconds_after_its_parent_was_killed(tmp_path, trou
             assert not is_gone(pid)
         finally:
             parent.kill()
-        await_true(lambda: is_gone(pid), GONE_S, f"worker {pid} ends")
+        wait_until(lambda: is_gone(pid), GONE_S, f"the end of worker {pid}", 0.02)
 
 
 def test_a_stopped_worker_sends_no_heartbeat_and_a_busy_one_does(worker, tmp_path):

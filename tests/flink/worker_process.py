@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -59,22 +59,6 @@ def write_batch(batch: pa.RecordBatch) -> bytes:
         buffers += [b"" if b is None else b.to_pybytes() for b in fresh.buffers()]
     head = struct.pack(f">{2 + len(buffers)}I", batch.num_rows, len(buffers), *map(len, buffers))
     return b"".join(piece + bytes(-len(piece) % 8) for piece in [head, *buffers])
-
-
-def await_true(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        time.sleep(0.02)
-
-
-def is_gone(pid: int) -> bool:
-    """No such process, or one that is dead and only waits to be reaped."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state in "ZX"
 
 
 class WorkerUnderTest:
@@ -131,9 +115,7 @@ class WorkerUnderTest:
 __all__ = [
     "HEAD",
     "WorkerUnderTest",
-    "await_true",
     "batch_payload",
     "hello",
-    "is_gone",
     "write_batch",
 ]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from exactly_once_kusto.protocol.ports import Settings
 from exactly_once_kusto.testing.crash import Checkpoint, LittleFlink
-from exactly_once_kusto.testing.drive import World
 from exactly_once_kusto.testing.memory import MemoryLog, MemoryStaging, MemoryTarget
+from exactly_once_kusto.testing.world import World
 
 
 @dataclass
 class Stage:
-    world: World = field(default_factory=lambda: World(seed=11))
+    world: World = field(default_factory=World)
     staging: MemoryStaging = field(default_factory=MemoryStaging)
     log: MemoryLog = field(default_factory=MemoryLog)
     target: MemoryTarget = field(init=False)

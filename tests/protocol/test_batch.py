@@ -12,7 +12,8 @@ from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.protocol.coordinator import BATCH
 from exactly_once_kusto.protocol.slices import encode_part
 from exactly_once_kusto.protocol.steps import PortAction
-from exactly_once_kusto.testing.drive import Crashed, Process
+from exactly_once_kusto.testing.drive import Process
+from exactly_once_kusto.testing.world import Crashed
 
 from .stage import Stage
 

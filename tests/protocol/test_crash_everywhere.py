@@ -8,8 +8,8 @@ import pytest
 
 from exactly_once_kusto.protocol import events as ev
 from exactly_once_kusto.testing.crash import LittleFlink
-from exactly_once_kusto.testing.drive import Crashed, World
 from exactly_once_kusto.testing.memory import MemoryLog, MemoryStaging, MemoryTarget
+from exactly_once_kusto.testing.world import Crashed, World
 
 
 class KillAt:
@@ -27,7 +27,7 @@ class KillAt:
 
 def road(kill: KillAt) -> tuple[LittleFlink, int]:
     """Three checkpoints and the end of input, restarted after each kill."""
-    world = World(seed=7)
+    world = World()
     staging = MemoryStaging()
     target = MemoryTarget(staging, clock=lambda: world.now)
     flink = LittleFlink(world, staging, MemoryLog(), target, crash=kill)

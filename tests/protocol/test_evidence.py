@@ -21,6 +21,7 @@ from exactly_once_kusto.protocol.judging import Verdict, judge
 from exactly_once_kusto.protocol.outcome import Extent, Failed, Skipped, Transaction
 from exactly_once_kusto.protocol.ports import Settings
 from exactly_once_kusto.protocol.slices import encode_part
+from exactly_once_kusto.testing.crash import LittleFlink
 from exactly_once_kusto.testing.memory import Command, MemoryTarget
 
 from .stage import Stage, checkpoint, run_until, run_until_action
@@ -183,6 +184,53 @@ def test_the_ledger_outlives_the_tag(stage: Stage) -> None:
     process = flink.start(snapshot)
     assert process.error is None
     flink.finish()
+    assert flink.verdict().ok
+
+
+def half_done_and_filled_up(stage: Stage) -> tuple[LittleFlink, Command]:
+    """A command has half of its 4 rows in; they were merged with 2 rows of others."""
+    flink = stage.job("a")
+    flink.start()
+    checkpoint(flink, rows=4, settle=False)
+    run_until_action(flink, ev.Poll)
+    command = stage.target.commands[0]
+    stage.target.advance(command, share=0.5)
+    command.status = Failed("partially succeeded", permanent=False)
+    stage.target.merge(others=("theirs-1", "theirs-2"))
+    return flink, command
+
+
+def test_a_count_that_a_merge_has_filled_up_is_suspect_where_the_command_failed(
+    stage: Stage,
+) -> None:
+    flink, _ = half_done_and_filled_up(stage)
+    error = stopped(stage, flink)
+    assert isinstance(error, SuspectError)
+    assert "4 rows were staged in 1 part(s), 4 rows found in 1 extent(s)" in str(error)
+    assert stage.staging.parts
+    assert "committed" not in stage.kinds()
+
+
+def test_it_is_not_believed_before_the_record_says_how_the_command_ended(stage: Stage) -> None:
+    flink, _ = half_done_and_filled_up(stage)
+    stage.target.records_visible = False
+    process = flink.process
+    assert process is not None
+    process.run(lambda: any(isinstance(action, ev.Look) for action in process.todo))
+    process.step()
+    assert "committed" not in stage.kinds()
+    stage.target.records_visible = True
+    assert isinstance(stopped(stage, flink), SuspectError)
+
+
+def test_a_count_that_fits_decides_where_the_command_completed(stage: Stage) -> None:
+    flink = stage.job("a")
+    flink.start()
+    checkpoint(flink, rows=4, settle=False)
+    run_until_action(flink, ev.Poll)
+    stage.target.advance(stage.target.commands[0])
+    stage.target.merge()
+    assert stopped(stage, flink) is None
     assert flink.verdict().ok
 
 

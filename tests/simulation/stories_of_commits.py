@@ -89,7 +89,7 @@ def command_outlives_its_access() -> Scenario:
         scene.end_command(each)
     scene.pass_time(successor, 2 * DAY_S)
     assert first.phase == "reading"
-    scene.kusto.expire_tags()
+    scene.kusto.expire()
     scene.end_command(first)
     return scene
 

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.emulator.azurite import KEY
 from exactly_once_kusto.errors import OptionError, StagingError, StorageUnavailableError
 from exactly_once_kusto.storage import azure_container
@@ -99,8 +100,7 @@ def test_a_busy_service_is_asked_again_until_it_answers(refusing):
     store = at(refusing, Patience(wait_s=20.0))
 
     def relent() -> None:
-        while refusing.asked < 3:
-            time.sleep(0.01)
+        wait_until(lambda: refusing.asked >= 3, 10, "three requests", 0.01)
         refusing.status = 201
 
     thread = threading.Thread(target=relent, daemon=True)
@@ -202,7 +202,8 @@ def test_an_abort_waits_for_no_block_that_is_under_way(azurite, container):
         assert time.monotonic() - began < 2.0
     finally:
         azurite.resume()
-    wait_until(lambda: not any(each.name.startswith("upload") for each in threading.enumerate()))
+    threads = threading.enumerate
+    wait_until(lambda: not any(t.name.startswith("upload") for t in threads()), 20, "uploads' end")
     assert container.stat(NAME) is None
 
 
@@ -221,10 +222,3 @@ def test_a_writer_has_no_more_than_its_blocks_in_memory(container):
         sealed = upload.seal()
     assert sealed.length == 11 * len(data)
     assert peak < (store.uploads_max + 1.5) * MB
-
-
-def wait_until(condition, timeout_s: float = 20.0) -> None:
-    until = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until, "the condition never came true"
-        time.sleep(0.02)

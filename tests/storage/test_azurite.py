@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from exactly_once_kusto.cluster import wait_until
 from exactly_once_kusto.emulator.azurite import KEY
 from exactly_once_kusto.storage.azure_container import AzureContainer
+from tests.process_state import is_gone
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -41,18 +42,7 @@ def test_it_ends_with_the_process_that_has_started_it(tmp_path):
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert killed.returncode == -9, killed.stderr
-    until = time.monotonic() + 10
-    while is_alive(int(killed.stdout)):
-        assert time.monotonic() < until, "Azurite outlives its owner"
-        time.sleep(0.05)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+    wait_until(lambda: is_gone(int(killed.stdout)), 10, "Azurite's end after its owner's", 0.05)
 
 
 def test_without_node_it_says_what_to_install(tmp_path):
