@@ -9,6 +9,20 @@ COORDINATOR = "protocol/coordinator.py"
 GROUPING = "protocol/grouping.py"
 LEDGER = "protocol/ledger.py"
 
+BEGUN_IS_FREE = (
+    Change(
+        GROUPING,
+        "        if ledger.transaction_of(piece.id) is None:\n",
+        "        if not ledger.is_committed(piece.id):\n",
+    ),
+    Change(
+        LEDGER,
+        "        return any(self.transaction_of(piece.id) for piece in transaction.slices)\n",
+        "        return any(self.is_committed(piece.id) for piece in transaction.slices)\n",
+    ),
+)
+"""Slices that an intent names may be grouped as long as they are not committed."""
+
 GROUPS = (
     Mutant(
         "no-adoption",
@@ -19,17 +33,7 @@ GROUPS = (
                 "        begun = (self.ledger.transaction_of(piece.id) for piece in due)\n",
                 "        begun = iter(())\n",
             ),
-            Change(
-                GROUPING,
-                "        if ledger.transaction_of(piece.id) is None:\n",
-                "        if not ledger.is_committed(piece.id):\n",
-            ),
-            Change(
-                LEDGER,
-                "        return any(self.transaction_of(piece.id) for piece in "
-                "transaction.slices)\n",
-                "        return any(self.is_committed(piece.id) for piece in transaction.slices)\n",
-            ),
+            *BEGUN_IS_FREE,
         ),
     ),
     Mutant(
@@ -45,17 +49,7 @@ GROUPS = (
                 "e.transaction.slices))\n"
                 "        known = next(whole, None)\n",
             ),
-            Change(
-                GROUPING,
-                "        if ledger.transaction_of(piece.id) is None:\n",
-                "        if not ledger.is_committed(piece.id):\n",
-            ),
-            Change(
-                LEDGER,
-                "        return any(self.transaction_of(piece.id) for piece in "
-                "transaction.slices)\n",
-                "        return any(self.is_committed(piece.id) for piece in transaction.slices)\n",
-            ),
+            *BEGUN_IS_FREE,
         ),
     ),
     Mutant(

@@ -100,6 +100,9 @@ def main() -> int:
     parser.add_argument("--at-a-time", type=int, default=2)
     parser.add_argument("--unchanged", type=int, default=UNCHANGED_COUNT, help="schedules")
     given = parser.parse_args()
+    unknown = set(given.names) - {each.name for each in MUTANTS}
+    if unknown:
+        parser.error(f"no such mutant: {', '.join(sorted(unknown))} (tests/mutants/catalogue.py)")
     mutants = tuple(each for each in MUTANTS if not given.names or each.name in given.names)
     right = _unchanged(given.unchanged)
     print(" | ".join(HEAD))

@@ -96,6 +96,16 @@ def two_branches_with_one_number() -> Scenario:
     return scene
 
 
+def submitted_again(scene: Scenario, accepting: Job, first: Retained) -> Scenario:
+    """The job that accepted a rewind is stopped and submitted again, with nothing to accept."""
+    scene.allow_again(["a1"])
+    scene.stop(accepting)
+    scene.on_rewind("refuse")
+    scene.get_ready(scene.run(scene.clone(first)))
+    scene.excuse_nothing()
+    return scene
+
+
 def accepted_and_restarted() -> Scenario:
     """A person accepts a rewind once; the job is submitted again before its first checkpoint."""
     scene = Scenario()
@@ -106,12 +116,7 @@ def accepted_and_restarted() -> Scenario:
     accepting = scene.clone(first)
     scene.get_ready(scene.run(accepting))
     assert isinstance(scene.entries()[-2], RewindAccepted)
-    scene.allow_again(["a1"])
-    scene.stop(accepting)
-    scene.on_rewind("refuse")
-    scene.get_ready(scene.run(scene.clone(first)))
-    scene.excuse_nothing()
-    return scene
+    return submitted_again(scene, accepting, first)
 
 
 def accepted_beside_a_running_job() -> Scenario:
@@ -179,12 +184,7 @@ def retried_after_an_accepted_rewind() -> Scenario:
     again = [each for each in scene.entries() if isinstance(each, Intent) and each.attempt == 2]
     assert again
     commit(scene, accepting)
-    scene.allow_again(["a1"])
-    scene.stop(accepting)
-    scene.on_rewind("refuse")
-    scene.get_ready(scene.run(scene.clone(first)))
-    scene.excuse_nothing()
-    return scene
+    return submitted_again(scene, accepting, first)
 
 
 def refused_beside_a_running_job() -> Scenario:
