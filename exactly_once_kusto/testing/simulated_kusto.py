@@ -32,6 +32,8 @@ class Extent:
     created: float
     newest: float = 0.0
     """When the latest of those was created that were merged into it; else as `created`."""
+    untagged: int = 0
+    """How many of its rows come from extents that had no tag when they were merged into it."""
 
     def __post_init__(self) -> None:
         self.newest = self.newest or self.created
@@ -109,6 +111,8 @@ class Service:
     partial: bool = False
     """Whether ever only a part of a command's rows came in."""
     merged: bool = False
+    filled: set[tuple[str, int]] = field(default_factory=set)
+    """Tags whose extents a merge has filled up with so many rows that bear no tag of their own."""
     unreadable: bool = False
     """Whether ever a part could not be read though nobody had taken it away."""
     made: int = 0
@@ -218,8 +222,10 @@ class Service:
         tags = tuple(sorted({tag for each in old for tag in each.tags}))
         created = min(each.created for each in old)
         newest = max(each.newest for each in old)
-        merged = Extent(self._guid(), rows, tags, created, newest)
+        untagged = sum(each.untagged if each.tags else len(each.rows) for each in old)
+        merged = Extent(self._guid(), rows, tags, created, newest, untagged)
         self.extents = {merged.id: merged}
+        self.filled.update((tag, untagged) for tag in tags if untagged)
 
     def expire(self) -> bool:
         """Drop the tags and rows that the policies say may go; whether there were any."""
@@ -245,15 +251,15 @@ class Service:
     def unknowable(self) -> list[str]:
         """Return rows that are missing and that nobody can know to be: the count came out right.
 
-        A merge has put as many rows of others beside the half of a command's, and how that command
-        ended is in no record that its sender could have read (docs/guarantee.md, Count).
+        A merge has put as many rows of others (whose tags have expired, or that never had any)
+        beside the half of a command's, and how that command ended is in no record that its sender
+        could have read (docs/guarantee.md, Count).
         """
         ledger = [data for name, data in self.objects.content.items() if "/ledger/" in name]
         return [
             row
             for each in self.operations.values()
-            if self.merged
-            and len(each.missing) == self.habits.foreign
+            if (each.asked.tag, len(each.missing)) in self.filled
             and not self._readable(each, ledger)
             for row in each.missing
         ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from exactly_once_kusto.errors import FencedError, SuspectError
 from exactly_once_kusto.testing.schedules import Schedule, Setting, Turn, draw
+from exactly_once_kusto.testing.simulated_kusto import Habits, Ingest, Service
+from exactly_once_kusto.testing.simulated_storage import Objects
 from exactly_once_kusto.testing.simulation import begin, conclude, simulate
 from exactly_once_kusto.testing.truth import Truth
+from exactly_once_kusto.testing.world import World
 
 
 @pytest.fixture
@@ -66,3 +71,19 @@ def test_an_error_that_is_no_question_to_a_person_ends_no_job_for_good(
     monkeypatch.setattr(FencedError, "restartable", False)
     found = {simulate(draw(seed)).judgement.unknown for seed in range(300)}
     assert any("FencedError" in text for each in found for text in each)
+
+
+def test_only_a_half_that_was_filled_up_exactly_is_excused() -> None:
+    """With the rows of an extent whose tags had expired: as many as are missing, not fewer."""
+    for earlier, excused in ((2, ["b1", "b2"]), (1, [])):
+        habits = Habits(merges=2, faulty=2, fault=3, tags_kept_s=60.0)
+        objects = Objects({"a": b"a0 a1"[: 3 * earlier - 1], "b": b"b0 b1 b2"})
+        service = Service(World(), objects, habits, lambda rows: None)
+        for tag in "ab":
+            command = service.start(Ingest(((tag, math.inf),), tag, tag))
+            service.advance(command)
+            service.advance(command)
+            service.world.now += 61
+            service.expire()
+        assert [len(extent.rows) for extent in service.extents.values()] == [earlier + 1]
+        assert service.unknowable() == excused
