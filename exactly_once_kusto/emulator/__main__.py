@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from pathlib import Path
 
 from . import run
+from .embedded import LOOPBACK
+from .principals import parse_principals
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,8 +23,41 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--azurite", action="store_true", help="stage in an Azurite that starts and ends with it"
     )
+    parser.add_argument(
+        "--host", default=LOOPBACK, help="address to listen on (0.0.0.0: all; default: loopback)"
+    )
+    parser.add_argument(
+        "--principals",
+        type=Path,
+        help='file with {"<token>": "aadapp=<id>;<tenant>", ...}: ask for a bearer token',
+    )
     given = parser.parse_args(arguments)
-    return run(given.port, given.data, tuple(given.databases or ("Demo",)), azurite=given.azurite)
+    try:
+        principals = read_principals(given.principals)
+    except (OSError, ValueError) as error:
+        parser.error(f"--principals {given.principals}: {error}")
+    return run(
+        given.port,
+        given.data,
+        tuple(given.databases or ("Demo",)),
+        azurite=given.azurite,
+        host=given.host,
+        principals=principals,
+    )
+
+
+def read_principals(file: Path | None) -> dict[str, object] | None:
+    """The principals by token that a file lists. Raises OSError, ValueError."""
+    if file is None:
+        return None
+    try:
+        given = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        given = None  # what json says of it could tell a token
+    if not isinstance(given, dict) or not given:
+        raise ValueError("it must be a JSON object with a principal for each token")
+    parse_principals(given.items())
+    return given
 
 
 if __name__ == "__main__":

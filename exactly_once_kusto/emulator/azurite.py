@@ -32,10 +32,11 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Published by Microsoft for every Azurite: no secret."""
 
-PORT_FILE = "port"
+PORT_FILE = "ports"
+SERVICES = ("blob", "queue", "table")
 INSTALL_WAIT_S = 300.0
 START_WAIT_S = 60.0
-LISTENING = re.compile(rb"listen(?:s|ing) (?:at|on) http://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(rb"(Blob|Queue|Table) .* listening at http://127\.0\.0\.1:(\d+)")
 # The owner's end is seen by the change of the parent: no Azurite outlives a killed test. It ends
 # as on SIGTERM, so that what it acknowledged is kept; where that takes too long, without.
 GUARD = (
@@ -51,12 +52,12 @@ def home() -> Path:
 
 
 def install() -> Path:
-    """Return the script that runs the blob service; installs it first if it is not there.
+    """Return the script that runs the services; installs it first if it is not there.
 
     Raises:
         RuntimeError: Node or the registry can't be had; says what to do.
     """
-    script = home() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    script = home() / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
     if script.exists():
         return script
     with _alone(home().with_suffix(".lock"), INSTALL_WAIT_S):
@@ -66,23 +67,38 @@ def install() -> Path:
 
 
 class Azurite:
-    """A blob service in a session of its own; on the same data it comes back on the same port.
+    """Blobs, queues and tables in a session of its own; on the same data it comes back as it was.
 
     Attributes:
-        address: ``http://127.0.0.1:PORT/devstoreaccount1``.
+        address: of the blobs, ``http://127.0.0.1:PORT/devstoreaccount1``; stays the same on the
+            same data, as those of the queues and tables do.
+        queues: the same for queues.
+        tables: the same for tables.
         pid: of the running process.
     """
 
     def __init__(self, data: str | os.PathLike[str], port: int = 0) -> None:
         self.data = Path(data).absolute()
-        self._port = port or self._last_port()
+        self._ports = self._last_ports()
+        if port:
+            self._ports["blob"] = port
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     @property
     def address(self) -> str:
         """The account's address; a container's is below it."""
-        return f"http://127.0.0.1:{self._port}/{ACCOUNT}"
+        return self._address("blob")
+
+    @property
+    def queues(self) -> str:
+        """The account's address for queues."""
+        return self._address("queue")
+
+    @property
+    def tables(self) -> str:
+        """The account's address for tables."""
+        return self._address("table")
 
     @property
     def pid(self) -> int:
@@ -109,7 +125,9 @@ class Azurite:
         script = install()
         self.data.mkdir(parents=True, exist_ok=True)
         command = [str(_node()), "--no-warnings", "--import", GUARD % os.getpid(), str(script)]
-        command += ["--blobPort", str(self._port), "--location", str(self.data)]
+        for service in SERVICES:
+            command += [f"--{service}Port", str(self._ports[service])]
+        command += ["--location", str(self.data)]
         command += ["--disableTelemetry", "--skipApiVersionCheck", "--silent"]
         log = self.data / "azurite.log"
         # The process inherits the lock: one whose owner was killed takes a moment to write down
@@ -124,14 +142,15 @@ class Azurite:
                 pass_fds=[lock],
             )
         until = time.monotonic() + START_WAIT_S
-        while (found := LISTENING.search(log.read_bytes())) is None:
+        while len(found := LISTENING.findall(log.read_bytes())) < len(SERVICES):
             if self._process.poll() is not None or time.monotonic() > until:
                 tail = log.read_text("utf-8", "replace")[-2000:]
                 self.kill()
                 raise RuntimeError(f"Azurite didn't start; its log ends: {tail}")
             time.sleep(0.02)
-        self._port = int(found[1])
-        (self.data / PORT_FILE).write_text(str(self._port))
+        self._ports = {service.decode().lower(): int(port) for service, port in found}
+        listed = " ".join(str(self._ports[service]) for service in SERVICES)
+        (self.data / PORT_FILE).write_text(listed)
 
     def pause(self) -> None:
         """SIGSTOP: connections are taken and nothing is answered, as in an outage."""
@@ -167,12 +186,16 @@ class Azurite:
         """Stops."""
         self.stop()
 
-    def _last_port(self) -> int:
-        """The port on which this data was served last, so that its addresses stay the same."""
+    def _address(self, service: str) -> str:
+        return f"http://127.0.0.1:{self._ports[service]}/{ACCOUNT}"
+
+    def _last_ports(self) -> dict[str, int]:
+        """The ports on which this data was served last, so that its addresses stay the same."""
         try:
-            return int((self.data / PORT_FILE).read_text())
+            last = [int(port) for port in (self.data / PORT_FILE).read_text().split()]
+            return dict(zip(SERVICES, last, strict=True))
         except (OSError, ValueError):
-            return 0
+            return dict.fromkeys(SERVICES, 0)
 
     def _end(self, number: signal.Signals) -> int | None:
         process, self._process = self._process, None

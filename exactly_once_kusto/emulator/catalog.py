@@ -57,8 +57,10 @@ class Table:
         return [
             f"CREATE OR REPLACE VIEW {place} AS SELECT {listed} FROM {self.storage}",
             f"CREATE OR REPLACE VIEW {hidden} AS SELECT {listed}, e.id AS __ek_id, "
-            f"e.tags AS __ek_tags, e.ingested AS __ek_time FROM {self.storage} t "
-            f'JOIN "$emulator".ext e ON e.n = t.n',
+            f"h.tags AS __ek_tags, e.ingested AS __ek_time FROM {self.storage} t "
+            f'JOIN "$emulator".ext e ON e.n = t.n '
+            # A merged extent has several pieces, of which one has the tags.
+            f'JOIN "$emulator".ext h ON h.id = e.id AND h.tags IS NOT NULL',
         ]
 
     def widened(self, widths: tuple[DecimalWidth, ...]) -> Table:

@@ -112,28 +112,6 @@ class ShowExtents(Command):
 
 
 @dataclass(frozen=True)
-class DropExtents(Command):
-    """``.drop extents (ids) from T`` (``ids`` None: all) or ``.drop extents <| query``."""
-
-    kind: ClassVar[str] = "drop-extents"
-    operation: ClassVar[str] = "ExtentsDrop"
-    table: str | None
-    ids: tuple[str, ...] | None = None
-    query: str | None = None
-
-
-@dataclass(frozen=True)
-class DropExtentTags(Command):
-    """``.drop [async] table T extent tags ('x', ...)``."""
-
-    kind: ClassVar[str] = "drop-extent-tags"
-    operation: ClassVar[str] = "ExtentTagsDrop"
-    table: str
-    tags: tuple[str, ...]
-    asynchronous: bool = False
-
-
-@dataclass(frozen=True)
 class ShowOperations(Command):
     """``.show operations [id | (id, ...)]``."""
 
@@ -171,6 +149,14 @@ class ShowTables(Command):
     kind: ClassVar[str] = "tables"
     names: tuple[str, ...] = ()
     one: bool = False
+
+
+@dataclass(frozen=True)
+class ShowTableDetails(Command):
+    """``.show table T details`` and ``.show tables [(names)] details``."""
+
+    kind: ClassVar[str] = "table-details"
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

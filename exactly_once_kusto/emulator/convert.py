@@ -41,6 +41,9 @@ _ALLOWED = {
     "nested": ("dynamic",),
 }
 
+# Kusto types whose values come out of a Parquet column of their own DuckDB type unchanged.
+_KEPT = ("bool", "int", "long", "real", "datetime", "guid")
+
 
 def from_text(kusto: str, expression: str) -> str:
     """SQL for a value given as text; '' and null are null, but for strings."""
@@ -63,6 +66,8 @@ def from_parquet(kusto: str, duckdb_type: str, expression: str) -> str:
     source = parquet_class(duckdb_type)
     if source is None or kusto not in _ALLOWED[source]:
         return "''" if kusto == "string" else f"CAST(NULL AS {STORED_AS[kusto]})"
+    if duckdb_type == STORED_AS[kusto] and kusto in _KEPT:
+        return expression  # planning a cast that does nothing costs as much as reading a small file
     return _PARQUET[kusto](source, expression)
 
 

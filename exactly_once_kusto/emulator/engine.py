@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class Engine:
                 f"can't open the emulator's data in {directory}: {error}; "
                 "is another emulator running on it?"
             ) from error
+        self._root.execute("SET GLOBAL TimeZone='UTC'")
         self._lock = threading.Lock()
         self._writer = self.cursor()
         self._closed = False
@@ -56,9 +58,7 @@ class Engine:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own onto the store: sees what is committed. Close it after use."""
-        cursor = self._root.cursor()
-        cursor.execute("SET TimeZone='UTC'")
-        return cursor
+        return self._root.cursor()
 
     @contextmanager
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -99,6 +99,19 @@ class Engine:
     def publish(self, catalog: Catalog) -> None:
         """Within ``write``: the catalog that holds once the transaction is committed."""
         self._published = catalog
+
+    def turned(self) -> dt.timedelta:
+        """How far the clock was turned when the last run ended."""
+        with self.reader() as q:
+            found = q.execute('SELECT microseconds FROM "$emulator".turned').fetchone()
+        return dt.timedelta(microseconds=found[0] if found else 0)
+
+    def keep_turned(self, offset: dt.timedelta) -> None:
+        """Writes down how far the clock is turned."""
+        with self.write() as tx:
+            tx.execute('DELETE FROM "$emulator".turned')
+            microseconds = offset // dt.timedelta(microseconds=1)
+            tx.execute('INSERT INTO "$emulator".turned VALUES (?)', [microseconds])
 
     def close(self) -> None:
         """Waits for the writer, writes the journal into the file and closes. Idempotent."""

@@ -7,6 +7,8 @@ Codes: https://learn.microsoft.com/azure/data-explorer/error-codes
 from __future__ import annotations
 
 import datetime as dt
+import os
+import threading
 from typing import Any
 
 BAD_REQUEST = "Kusto.Data.Exceptions.KustoBadRequestException"
@@ -38,15 +40,8 @@ class KustoError(Exception):
     def body(
         self, client_request_id: str, activity_id: str, database: str | None
     ) -> dict[str, Any]:
-        """The JSON body of the reply."""
-        context = {
-            "timestamp": dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"),
-            "serviceAlias": "EMULATOR",
-            "clientRequestId": client_request_id,
-            "activityId": activity_id,
-            "subActivityId": activity_id,
-            "parentActivityId": activity_id,
-        }
+        """The JSON body of the reply: OneApiErrors, with the cause within where one is known."""
+        context = _context(client_request_id, activity_id)
         error: dict[str, Any] = {
             "code": self.code,
             "message": self.title,
@@ -61,11 +56,33 @@ class KustoError(Exception):
             error["innererror"] = {
                 "code": self.inner,
                 "message": self.message,
+                "@type": self.type_name,
                 "@message": self.message,
-                "@errorCode": self.inner,
+                "@context": context,
                 "@permanent": self.permanent,
+                "@errorCode": self.inner,
+                "@errorMessage": self.message,
             }
+            error["@type"] = BAD_REQUEST
         return {"error": error}
+
+
+def _context(client_request_id: str, activity_id: str) -> dict[str, Any]:
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    return {
+        "timestamp": f"{now.isoformat(timespec='microseconds')}0Z",
+        "serviceAlias": "EMULATOR",
+        "machineName": "emulator",
+        "processName": "exactly-once-kusto",
+        "processId": os.getpid(),
+        "threadId": threading.get_native_id(),
+        "clientRequestId": client_request_id,
+        "activityId": activity_id,
+        "subActivityId": activity_id,
+        "activityType": "GW.Http.CallContext",
+        "parentActivityId": activity_id,
+        "activityStack": f"(Activity stack: CRID={client_request_id} ARID={activity_id})",
+    }
 
 
 def syntax_error(message: str) -> KustoError:
@@ -111,15 +128,36 @@ def bad_request(message: str) -> KustoError:
     return KustoError("General_BadRequest", f"Bad request: {message}")
 
 
-def throttled(message: str = "the emulator was told to throttle") -> KustoError:
-    """HTTP 429."""
+def throttled(
+    reason: str = "the emulator was told to throttle", command_type: str | None = "DataIngestPull"
+) -> KustoError:
+    """HTTP 429, in the words of the capacity policy; of a query where there is no command type.
+
+    Source: https://learn.microsoft.com/kusto/management/capacity-policy (message and exception).
+    """
+    what, exception = "management command", "ControlCommandThrottledException"
+    origin = f" CommandType: '{command_type}', Capacity: 18, Origin: 'CapacityPolicy/Ingestion'."
+    if command_type is None:
+        what, exception, origin = "query", "QueryThrottledException", ""
     return KustoError(
-        "TooManyRequests",
-        f"Request is denied due to throttling: {message}",
+        "Too many requests",
+        f"The {what} was aborted due to throttling. Retrying after some backoff might succeed."
+        f"{origin} ({reason})",
         status=429,
         permanent=False,
-        type_name="Kusto.Data.Exceptions.KustoRequestThrottledException",
-        title="Request was throttled.",
+        type_name=f"Kusto.DataNode.Exceptions.{exception}",
+        title="Request is denied due to throttling.",
+    )
+
+
+def too_large(why: str) -> KustoError:
+    """HTTP 413; permanent, so that a managed streaming client tells it to its caller."""
+    return KustoError(
+        "Payload too large",
+        f"Request payload is too large: {why}",
+        status=413,
+        type_name="Kusto.Data.Exceptions.KustoRequestPayloadTooLargeException",
+        title="Request payload is too large.",
     )
 
 
@@ -140,7 +178,7 @@ def internal_error(message: str) -> KustoError:
     return KustoError(
         "General_InternalServerError",
         message,
-        status=500,
+        status=520,
         permanent=False,
         type_name="Kusto.Data.Exceptions.KustoServiceException",
         title="An internal server error occurred.",

@@ -1,5 +1,8 @@
 """Extents: what ``.show extents`` tells of them, how they are appended, dropped and retagged.
 
+An ingestion makes an extent of one piece. A merge makes one extent of all the pieces of its
+sources, which keep their rows and their times of ingestion.
+
 Sources: https://learn.microsoft.com/kusto/management/show-extents, drop-extents, drop-extent-tags.
 """
 
@@ -16,6 +19,7 @@ import duckdb
 from .catalog import Table
 from .commands import ShowExtents, TagFilter
 from .engine import Engine
+from .extent_commands import Span
 from .types import Result, columns
 
 EXTENT_COLUMNS = columns(
@@ -40,6 +44,19 @@ class NewExtent:
     select: str
     row_count: int
     original_size: float
+
+
+@dataclass(frozen=True)
+class Extent:
+    """An extent as it is: its id, the numbers of its pieces, and what describes it."""
+
+    id: str
+    pieces: tuple[int, ...]
+    newest: dt.datetime
+    oldest: dt.datetime
+    row_count: int
+    original_size: float
+    tags: tuple[str, ...]
 
 
 def append(
@@ -100,17 +117,19 @@ def show(engine: Engine, tables: Sequence[Table], command: ShowExtents) -> Resul
     names = {t.id: (t.database, t.name) for t in tables}
     with engine.reader() as q:
         rows = q.execute(
-            "SELECT e.tbl, e.id, e.max_created, e.original_size, e.row_count, e.min_created, "
-            f'e.tags FROM "$emulator".ext e WHERE {" AND ".join(where)} ORDER BY e.n',
+            "SELECT e.tbl, e.id, max(e.max_created), sum(e.original_size), "
+            "sum(e.row_count)::BIGINT, min(e.min_created), any_value(e.tags), count(*) "
+            'FROM "$emulator".ext e '
+            f"WHERE {' AND '.join(where)} GROUP BY e.tbl, e.id ORDER BY min(e.n)",
             parameters,
         ).fetchall()
     shown = []
-    for number, ident, newest, size, count, oldest, tags in rows:
+    for number, ident, newest, size, count, oldest, tags, pieces in rows:
         database, name = names[number]
         text = "\n".join(json.loads(tags))
         shown.append(
             (
-                *(ident, database, name, newest, size, size, size, 0.0, 1, 1, "", ""),
+                *(ident, database, name, newest, size, size, size, 0.0, pieces, pieces, "", ""),
                 *(str(NO_EXTENT), count, oldest, text, "StorageV3", "", 0),
             )
         )
@@ -121,49 +140,73 @@ def _condition(tag: TagFilter) -> str:
     # 'has' is a whole tag, 'contains' a part of one whatever its case.
     match = "t.tag = ?" if tag.operator == "has" else "contains(lower(t.tag), lower(?))"
     negation = "NOT " if tag.negated else ""
-    return f'{negation}EXISTS (SELECT 1 FROM "$emulator".exttag t WHERE t.n = e.n AND {match})'
+    return (
+        f'e.id {negation}IN (SELECT x.id FROM "$emulator".exttag t '
+        f'JOIN "$emulator".ext x ON x.n = t.n WHERE {match})'
+    )
 
 
-def drop(
-    tx: duckdb.DuckDBPyConnection, table: Table, ids: Sequence[str] | None
-) -> list[tuple[str, str, dt.datetime]]:
-    """Drops extents of the table with their rows; ``ids`` None means all. What was dropped."""
-    where, parameters = "tbl = ?", [table.id]
+def find(
+    q: duckdb.DuckDBPyConnection,
+    table: Table,
+    ids: Sequence[str] | None = None,
+    span: Span = Span(),  # noqa: B008 - frozen
+    older_than: dt.datetime | None = None,
+) -> list[Extent]:
+    """The extents of the table, oldest first; ``ids`` None means all, times are of creation."""
+    where, parameters = ["tbl = ?"], [table.id]
     if ids is not None:
-        where += " AND id IN (SELECT unnest(?::UUID[]))"
+        where.append("id IN (SELECT unnest(?::UUID[]))")
         parameters.append(list(ids))  # type: ignore[arg-type]
-    found = tx.execute(
-        f'SELECT n, id::VARCHAR, max_created FROM "$emulator".ext WHERE {where} ORDER BY n',
+    rows = q.execute(
+        "SELECT id::VARCHAR, list(n), max(max_created), min(min_created), sum(row_count)::BIGINT, "
+        f'sum(original_size), any_value(tags) FROM "$emulator".ext WHERE {" AND ".join(where)} '
+        "GROUP BY id ORDER BY max(max_created), min(n)",
         parameters,
     ).fetchall()
-    numbers = [row[0] for row in found]
+    return [
+        Extent(ident, tuple(sorted(pieces)), newest, oldest, count, size, tuple(json.loads(tags)))
+        for ident, pieces, newest, oldest, count, size, tags in rows
+        if (span.created_from is None or newest >= span.created_from)
+        and (span.created_to is None or newest <= span.created_to)
+        and (older_than is None or newest < older_than)
+    ]
+
+
+def drop(tx: duckdb.DuckDBPyConnection, table: Table, chosen: Sequence[Extent]) -> None:
+    """Drops extents of the table with their rows."""
+    numbers = [piece for extent in chosen for piece in extent.pieces]
     for place in (table.storage, '"$emulator".exttag', '"$emulator".ext'):
         tx.execute(f"DELETE FROM {place} WHERE n IN (SELECT unnest(?::BIGINT[]))", [numbers])
-    return [(ident, table.name, created) for _, ident, created in found]
 
 
-def drop_tags(
-    tx: duckdb.DuckDBPyConnection, table: Table, tags: Sequence[str]
-) -> list[tuple[str, str, str, str]]:
-    """Takes tags off the table's extents, which get new ids (documented: they are rewritten)."""
-    found = tx.execute(
-        'SELECT DISTINCT e.n, e.id::VARCHAR, e.tags FROM "$emulator".ext e '
-        'JOIN "$emulator".exttag t ON t.n = e.n '
-        "WHERE e.tbl = ? AND t.tag IN (SELECT unnest(?::VARCHAR[])) ORDER BY e.n",
-        [table.id, list(tags)],
-    ).fetchall()
-    gone = set(tags)
-    changed = []
-    for number, ident, stored in found:
-        kept = [tag for tag in json.loads(stored) if tag not in gone]
-        new = str(uuid.uuid4())
-        tx.execute(
-            'UPDATE "$emulator".ext SET id = ?, tags = ? WHERE n = ?',
-            [new, json.dumps(kept), number],
-        )
-        tx.execute(
-            'DELETE FROM "$emulator".exttag WHERE n = ? AND tag IN (SELECT unnest(?::VARCHAR[]))',
-            [number, list(tags)],
-        )
-        changed.append((ident, new, " ".join(kept), ""))
-    return changed
+def retag(tx: duckdb.DuckDBPyConnection, table: Table, extent: Extent, tags: Sequence[str]) -> str:
+    """Gives the extent these tags and, as it is a new one then (documented), the new id."""
+    new = str(uuid.uuid4())
+    rename(tx, table, [extent], new, tags)
+    return new
+
+
+def rename(
+    tx: duckdb.DuckDBPyConnection,
+    table: Table,
+    chosen: Sequence[Extent],
+    new: str,
+    tags: Sequence[str],
+) -> None:
+    """Makes one extent of the chosen, in the table, with the id and the tags.
+
+    Rows stay where they are: an extent may consist of several pieces, each with its own number and
+    its own time of ingestion. Only the first of them has the tags.
+    """
+    numbers = sorted(piece for extent in chosen for piece in extent.pieces)
+    tx.execute(
+        'UPDATE "$emulator".ext SET id = ?, tbl = ?, tags = CASE WHEN n = ? THEN ?::JSON END '
+        "WHERE n IN (SELECT unnest(?::BIGINT[]))",
+        [new, table.id, numbers[0], json.dumps(list(tags)), numbers],
+    )
+    tx.execute('DELETE FROM "$emulator".exttag WHERE n IN (SELECT unnest(?::BIGINT[]))', [numbers])
+    tx.execute(
+        'INSERT INTO "$emulator".exttag SELECT ?, unnest(?::VARCHAR[]), ?',
+        [table.id, list(dict.fromkeys(tags)), numbers[0]],
+    )

@@ -5,12 +5,18 @@ The service has nothing like it.
 
 from __future__ import annotations
 
+import math
+import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 RULES_MAX = 1000
+RACE_WAIT_S = 10.0
+"""How long a race waits for the others where its rule doesn't say."""
+CRASH_POINTS = ("accepted", "after-read", "before-commit", "after-commit", "before-reply")
+STATES = ("Failed", "PartiallySucceeded", "Abandoned", "BadInput", "Throttled", "Canceled")
 ACTIONS = {
     "delay-request": "wait `seconds`, then carry the request out",
     "delay-apply": "an ingest stays InProgress for `seconds` (or until cleared), then is applied",
@@ -19,7 +25,22 @@ ACTIONS = {
     "drop-request": "close the connection; nothing is carried out",
     "drop-reply": "carry the request out, then close the connection without a reply",
     "fail": "an ingest ends Failed, anything else is refused, with `code` and `permanent`",
+    "fail-reply": "carry the request out, then answer with `code` and `permanent`",
     "throttle": "HTTP 429",
+    "duplicate-message": "a queued blob is delivered a second time once it has ended",
+    "end": "an operation ends in `state` at once; nothing is applied",
+    "schedule": "an operation is Scheduled for `seconds`, then goes on",
+    "partial": "an ingest takes its first `extents` sources, and ends PartiallySucceeded",
+    "race": "an ingest checks its tag, waits until `count` stand there, and commits unchecked",
+    "unreadable-blob": "source number `source` (from 0) can't be read: it fails with `code`",
+    "partial-read": "of every source only the first `bytes` are read (0: half of them)",
+    "late-record": "records of the operation show after `seconds` of the emulator's clock",
+    "late-end": "the record of the operation's end shows after `seconds` of the emulator's clock",
+    "failed-rows": "a move, replace, merge or change of tags does nothing: 200, `Failed` rows",
+    "no-rows": "such a command answers 200 without rows; `applied` says whether it did anything",
+    "lose-tags": "a move or replace leaves the tags behind",
+    "clock-jump": "the emulator's clock is turned by `seconds`, which may be negative",
+    "crash": "the process is killed `at` one of: " + ", ".join(CRASH_POINTS),
 }
 
 
@@ -29,8 +50,9 @@ class Rule:
 
     ``on`` is a kind of command (``ingest``, ``operations``, ``operation-details``, ``extents``,
     ``schema``, ..., ``query``) or ``any``; ``do`` one of ACTIONS; the first ``after`` matches pass
-    unharmed, then it fires ``times`` times (None: always). ``contains`` narrows it to requests
-    whose text has that part.
+    unharmed, then it fires ``times`` times (None: always), each time with probability ``chance``
+    (drawn from ``seed``). ``contains`` narrows it to requests whose text has that part. The other
+    keys belong to actions; ACTIONS names them.
     """
 
     on: str
@@ -43,13 +65,34 @@ class Rule:
     message: str = "a fault was set"
     permanent: bool = False
     status: int = 400
+    chance: float = 1.0
+    seed: int = 0
+    state: str = "Failed"
+    at: str = "before-commit"
+    count: int = 2
+    extents: int = 1
+    source: int = 0
+    bytes: int = 0
+    applied: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't be a rule."""
         if self.do not in ACTIONS:
             raise ValueError(f"'do' is '{self.do}': it must be one of {', '.join(ACTIONS)}")
-        if self.seconds < 0 or self.after < 0 or (self.times is not None and self.times < 1):
-            raise ValueError("'seconds' and 'after' can't be negative, 'times' is at least 1")
+        if self.state not in STATES:
+            raise ValueError(f"'state' is '{self.state}': it must be one of {', '.join(STATES)}")
+        if self.at not in CRASH_POINTS:
+            raise ValueError(f"'at' is '{self.at}': it must be one of {', '.join(CRASH_POINTS)}")
+        if self.do != "clock-jump" and self.seconds < 0:
+            raise ValueError("'seconds' can't be negative")
+        if not math.isfinite(self.seconds) or not 0 <= self.chance <= 1:
+            raise ValueError("'seconds' must be finite, 'chance' between 0 and 1")
+        if min(self.after, self.extents, self.source, self.bytes) < 0:
+            raise ValueError("'after', 'extents', 'source' and 'bytes' can't be negative")
+        if self.count < 1 or (self.times is not None and self.times < 1):
+            raise ValueError("a fault's 'times' and 'count' are at least 1")
+        if self.do == "race" and self.times is not None:
+            object.__setattr__(self, "times", max(self.times, self.count))
 
 
 def rule(given: Mapping[str, Any] | Rule) -> Rule:
@@ -74,6 +117,11 @@ class _State:
     rule: Rule
     seen: int = 0
     fired: int = 0
+    standing: int = 0
+    """How many came to the barrier of a race."""
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.rule.seed)
 
     def spent(self) -> bool:
         return self.rule.times is not None and self.fired >= self.rule.times
@@ -83,20 +131,25 @@ class _State:
 
 
 class Faults:
-    """The rules in force. Every method is atomic."""
+    """The rules in force. Every method is atomic.
 
-    def __init__(self) -> None:
+    ``crashes`` says whether this process may be killed by a rule (an emulator that shares the
+    process with a test refuses such rules).
+    """
+
+    def __init__(self, crashes: bool = False) -> None:
+        self._crashes = crashes
         self._states: list[_State] = []
         self._changed = threading.Condition()
 
     def set(self, *rules: Mapping[str, Any] | Rule) -> None:
         """Replaces all rules; what waits because of an old one goes on."""
-        made = [_State(rule(given)) for given in rules]
+        made = [self._made(given) for given in rules]
         self._replace(made)
 
     def add(self, *rules: Mapping[str, Any] | Rule) -> None:
         """Adds rules after those in force."""
-        made = [_State(rule(given)) for given in rules]
+        made = [self._made(given) for given in rules]
         with self._changed:
             if len(self._states) + len(made) > RULES_MAX:
                 raise ValueError(f"at most {RULES_MAX} faults")
@@ -137,19 +190,52 @@ class Faults:
                 if state.spent():
                     continue
                 state.seen += 1
-                if state.seen > r.after:
+                if state.seen > r.after and state.random.random() < r.chance:
                     state.fired += 1
                     taken[r.do] = r
             if taken:
                 self._changed.notify_all()
         return list(taken.values())
 
-    def wait(self, rule: Rule) -> None:
-        """Waits as long as the rule says, but no longer than it is in force."""
+    def wait(self, rule: Rule, gives_up: Callable[[], bool] = lambda: False) -> None:
+        """Waits as long as the rule says, but no longer than it is in force.
+
+        ``gives_up`` is asked whenever ``wake`` is called.
+        """
         with self._changed:
+            self._changed.wait_for(lambda: gives_up() or not self._in_force(rule), rule.seconds)
+
+    def wake(self) -> None:
+        """Lets everything that waits ask again whether it gives up."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def meet(self, rule: Rule, gives_up: Callable[[], bool] = lambda: False) -> bool:
+        """Waits until ``rule.count`` stand here together; whether they did.
+
+        Gives up after ``rule.seconds`` (0: RACE_WAIT_S), and when the rule is taken back.
+        """
+        with self._changed:
+            mine = next((state for state in self._states if state.rule is rule), None)
+            if mine is None:
+                return False
+            mine.standing += 1
+            full = math.ceil(mine.standing / rule.count) * rule.count
+            self._changed.notify_all()
             self._changed.wait_for(
-                lambda: all(state.rule is not rule for state in self._states), rule.seconds
+                lambda: mine.standing >= full or gives_up() or not self._in_force(rule),
+                rule.seconds or RACE_WAIT_S,
             )
+            return mine.standing >= full
+
+    def _in_force(self, rule: Rule) -> bool:
+        return any(state.rule is rule for state in self._states)
+
+    def _made(self, given: Mapping[str, Any] | Rule) -> _State:
+        made = rule(given)
+        if made.do == "crash" and not self._crashes:
+            raise ValueError("'crash' kills the process: use an EmulatorProcess")
+        return _State(made)
 
     def _replace(self, states: list[_State]) -> None:
         with self._changed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,12 @@ from .errors import KustoError
 from .mapping import Source
 from .types import STORED_AS
 
-BY_ORDINAL = {"csv": ",", "tsv": "\t", "psv": "|", "scsv": ";"}
+BY_ORDINAL = {
+    **{"csv": ",", "tsv": "\t", "psv": "|", "scsv": ";", "sohsv": "\x01"},
+    # A line, or all of it, is one field: the separator is a character that no text has.
+    **{"tsve": "\t", "txt": "\0", "raw": "\0"},
+}
+_UNQUOTED = ("tsve", "txt")
 SUPPORTED = ("parquet", "json", "multijson", *BY_ORDINAL)
 RECORD_BYTES_MAX = 64 * 1024 * 1024  # documented: a longer record fails the ingestion
 
@@ -71,8 +77,10 @@ def _fixed(kusto: str, source: Source, name: str) -> str | None:
     """SQL for a source that doesn't depend on the record; None if it does."""
     if source.constant is not None:
         return from_text(kusto, literal(source.constant))
-    if (source.transform or "").lower() == "sourcelocation":
+    if source.transform == "sourcelocation":
         return from_text(kusto, literal(name))
+    if source.transform == "sourcelinenumber":
+        return from_text(kusto, "CAST(row_number() OVER () AS VARCHAR)")
     if source.path is None and source.ordinal is None:
         return "''" if kusto == "string" else f"CAST(NULL AS {STORED_AS[kusto]})"
     return None
@@ -90,23 +98,25 @@ def _parquet(
     chosen = []
     for column, source in zip(table.columns, reading.sources, strict=True):
         fixed = _fixed(column.type, source, name)
-        chosen.append(fixed if fixed is not None else _field(column.type, source, types))
+        if fixed is None:
+            fixed = _field(column.type, source, types, reading.sources)
+        chosen.append(fixed)
     return f"SELECT {', '.join(chosen)} FROM {relation}"
 
 
-def _field(kusto: str, source: Source, types: dict[str, str]) -> str:
+def _field(kusto: str, source: Source, types: dict[str, str], others: Sequence[Source]) -> str:
     path = source.path or ()
     if path == ():
         record = ", ".join(f"{literal(n)}, {quote(n)}" for n in types)
-        return from_json(kusto, f"json_object({record})", "'$'")
+        return _json_value(kusto, source, f"json_object({record})", (), others)
     first = path[0]
     if not isinstance(first, str) or first not in types:
         return "''" if kusto == "string" else f"CAST(NULL AS {STORED_AS[kusto]})"
-    if len(path) > 1:
-        return from_json(kusto, f"to_json({quote(first)})", literal(_json_path(path[1:])))
-    unix = _UNIX.get((source.transform or "").lower())
-    if unix and kusto == "datetime":
+    unix = _UNIX.get(source.transform or "")
+    if len(path) == 1 and unix and kusto == "datetime":
         return unix.format(x=quote(first))
+    if len(path) > 1 or source.transform is not None:
+        return _json_value(kusto, source, f"to_json({quote(first)})", path[1:], others)
     return from_parquet(kusto, types[first], quote(first))
 
 
@@ -121,44 +131,107 @@ def _json(table: Table, reading: Reading, file: Path, name: str) -> str:
     for column, source in zip(table.columns, reading.sources, strict=True):
         fixed = _fixed(column.type, source, name)
         if fixed is None:
-            path = literal(_json_path(source.path or ()))
-            unix = _UNIX.get((source.transform or "").lower())
-            if unix and column.type == "datetime":
-                fixed = unix.format(x=f"json_extract_string(json, {path})")
-            else:
-                fixed = from_json(column.type, "json", path)
+            path = source.path or ()
+            fixed = _json_value(column.type, source, "json", path, reading.sources)
         chosen.append(fixed)
     return f"SELECT {', '.join(chosen)} FROM {function}({arguments}) WHERE json IS NOT NULL"
 
 
+def _json_value(
+    kusto: str,
+    source: Source,
+    document: str,
+    path: tuple[str | int, ...],
+    others: Sequence[Source],
+) -> str:
+    """SQL for the value at a path of a JSON document, transformed as the mapping says."""
+    place = literal(_json_path(path))
+    unix = _UNIX.get(source.transform or "")
+    if unix and kusto == "datetime":
+        number = f"try_cast(json_extract_string({document}, {place}) AS HUGEINT)"
+        return f"try({unix.format(x=number)})"
+    if source.transform == "propertybagarraytodictionary":
+        bags = f"json_extract({document}, {place})"
+        document, place = f'"$emulator".dictionary({bags})', "'$'"
+    elif source.transform == "dropmappedfields":
+        document, place = _without(f"json_extract({document}, {place})", source, others), "'$'"
+    return from_json(kusto, document, place)
+
+
+def _without(value: str, source: Source, others: Sequence[Source]) -> str:
+    """A JSON object without what other columns are mapped from."""
+    root = source.path or ()
+    for other in others:
+        inner = (other.path or ())[len(root) :]
+        if other is source or not inner or (other.path or ())[: len(root)] != root:
+            continue
+        if not all(isinstance(step, str) for step in inner):
+            continue
+        # A merge patch takes away what it names null (RFC 7396), and makes what isn't there.
+        patch: object = None
+        for step in reversed(inner):
+            patch = {str(step): patch}
+        place = literal(_json_path(inner))
+        merged = f"json_merge_patch({value}, {literal(json.dumps(patch))}::JSON)"
+        value = f"CASE WHEN json_exists({value}, {place}) THEN {merged} ELSE {value} END"
+    return value
+
+
 def _delimited(table: Table, reading: Reading, file: Path, name: str) -> str:
-    try:
-        width = _first_record_width(file, BY_ORDINAL[reading.format])
-        _check_quotes(file, name)
-    except (OSError, EOFError, csv.Error, zlib.error) as error:
-        raise wrong_format(name, _first_line(error)) from error
-    listed = ", ".join(f"'f{i}': 'VARCHAR'" for i in range(width))
-    compression = "gzip" if file.suffix == ".gz" else "none"
-    relation = (
-        f"read_csv({literal(_escape_glob(file))}, auto_detect=false, columns={{{listed}}}, "
-        f"delim={literal(BY_ORDINAL[reading.format])}, quote='\"', escape='\"', "
-        f"header={str(reading.ignore_first_record).lower()}, compression='{compression}', "
-        f"strict_mode=true, null_padding=false, max_line_size={RECORD_BYTES_MAX}, "
-        f"buffer_size={RECORD_BYTES_MAX + 1}, parallel=false)"
-    )
+    if reading.format == "raw":
+        relation, width = f"(SELECT decode(content) AS f0 FROM {_blob(file)})", 1
+    else:
+        relation, width = _lines(reading, file, name)
     chosen = []
     for column, source in zip(table.columns, reading.sources, strict=True):
         fixed = _fixed(column.type, source, name)
         if fixed is None:
             present = source.ordinal is not None and source.ordinal < width
-            fixed = from_text(column.type, f"f{source.ordinal}" if present else "NULL")
+            field = f"f{source.ordinal}" if present else "NULL"
+            if reading.format == "tsve" and present:
+                field = f'"$emulator".unescaped({field})'
+            unix = _UNIX.get(source.transform or "")
+            if unix and column.type == "datetime":
+                fixed = f"try({unix.format(x=f'try_cast({field} AS HUGEINT)')})"
+            else:
+                fixed = from_text(column.type, field)
         chosen.append(fixed)
-    return f"SELECT {', '.join(chosen)} FROM {relation}"
+    kept = " WHERE f0 IS NOT NULL" if reading.format == "txt" else ""  # empty lines are skipped
+    return f"SELECT {', '.join(chosen)} FROM {relation}{kept}"
 
 
-def _first_record_width(file: Path, delimiter: str) -> int:
+def _blob(file: Path) -> str:
+    return f"read_blob({literal(_escape_glob(file))})"
+
+
+def _lines(reading: Reading, file: Path, name: str) -> tuple[str, int]:
+    """The SQL of a delimited file's records, all fields text ``f0, f1, ...``, and their number."""
+    delimiter, quoted = BY_ORDINAL[reading.format], reading.format not in _UNQUOTED
+    try:
+        width = _first_record_width(file, delimiter, quoted)
+        if quoted:
+            _check_quotes(file, name)
+    except (OSError, EOFError, csv.Error, zlib.error) as error:
+        raise wrong_format(name, _first_line(error)) from error
+    listed = ", ".join(f"'f{i}': 'VARCHAR'" for i in range(width))
+    compression = "gzip" if file.suffix == ".gz" else "none"
+    quotes = "'\"'" if quoted else "''"
+    separator = "'\\0'" if delimiter == "\0" else literal(delimiter)
+    relation = (
+        f"read_csv({literal(_escape_glob(file))}, auto_detect=false, columns={{{listed}}}, "
+        f"delim={separator}, quote={quotes}, escape={quotes}, "
+        f"header={str(reading.ignore_first_record).lower()}, compression='{compression}', "
+        f"strict_mode=true, null_padding=false, max_line_size={RECORD_BYTES_MAX}, "
+        f"buffer_size={RECORD_BYTES_MAX + 1}, parallel=false)"
+    )
+    return relation, width
+
+
+def _first_record_width(file: Path, delimiter: str, quoted: bool) -> int:
     csv.field_size_limit(RECORD_BYTES_MAX)
     with _opened(file) as raw, io.TextIOWrapper(raw, "utf-8", "replace", newline="") as text:
+        if not quoted:
+            return text.readline(RECORD_BYTES_MAX).count(delimiter) + 1
         for record in csv.reader(text, delimiter=delimiter):
             return max(1, len(record))
     return 1

@@ -9,29 +9,42 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from . import extents, tables
+from . import extents, mappings, policies, tables
 from .catalog import DecimalWidth, Table
 from .clock import Clock
+from .course import CanceledError, Course, StoppingError
 from .engine import Engine
 from .errors import KustoError
 from .formats import load_error, select
-from .operations import COMPLETED, FAILED, SKIPPED, Journal, Operation
+from .operations import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    PARTIALLY_SUCCEEDED,
+    SKIPPED,
+    Journal,
+    Operation,
+)
 from .properties import Plan
 from .properties import plan as read_plan
-from .sources import Source, SourceError, fetch, size_of
+from .sources import Source, SourceError, fetch, shown, size_of
 from .types import Result, columns
 
 RESULT_COLUMNS = columns(
     "ExtentId:guid, ItemLoaded:string, Duration:timespan, HasErrors:bool, OperationId:guid"
 )
+RUNNING_MAX = 4
+"""So many ingestions hold their rows in memory at once; the others wait."""
 SCRATCH = "scratch"
 """A folder beside the data for what is fetched; emptied at each start."""
 
@@ -68,20 +81,18 @@ class Ingestor:
         self._engine = engine
         self._journal = journal
         self._clock = clock
+        self._running = threading.Semaphore(RUNNING_MAX)
 
     def run(
-        self,
-        ingestion: Ingestion,
-        operation: Operation,
-        before_commit: Callable[[], None] = lambda: None,
+        self, ingestion: Ingestion, operation: Operation, course: Course | None = None
     ) -> Result:
         """Ingests all sources or nothing, and journals how it ended.
 
-        What it gives is also what ``.show operation details`` will give. ``before_commit`` is
-        called once all sources were read. Raises KustoError after journaling ``Failed``.
+        What it gives is also what ``.show operation details`` will give. ``course`` is what goes
+        wrong on purpose. Raises KustoError after journaling ``Failed`` (or ``Canceled``).
         """
         try:
-            return self._run(ingestion, operation, before_commit)
+            return self._run(ingestion, operation, course or Course())
         except SourceError as failure:
             self.fail(ingestion, operation, failure.error, failure.source)
             raise failure.error from failure
@@ -94,37 +105,67 @@ class Ingestor:
             raise wrapped from error
 
     def fail(
-        self, ingestion: Ingestion, operation: Operation, error: KustoError, source: str
+        self,
+        ingestion: Ingestion,
+        operation: Operation,
+        error: KustoError,
+        source: str,
+        state: str = FAILED,
     ) -> None:
-        """Journals the operation as failed, durably."""
+        """Journals the operation as failed (or in the state), durably.
+
+        Not so where the emulator stops: what hasn't ended then is abandoned by the next run.
+        """
+        if isinstance(error, StoppingError):
+            return
+        if isinstance(error, CanceledError):
+            state = CANCELED
         now = self._clock.now()
         properties = ";".join(f"{k}={v}" for k, v in ingestion.properties.items())[:4096]
         count = max(1, len(ingestion.sources))
         with self._engine.write() as tx:
-            self._journal.record(tx, operation, FAILED, now, f"{error.code}: {error.message}")
-            self._journal.record_failure(tx, operation, error, now, source, properties, count)
+            told = error.message if state == CANCELED else f"{error.code}: {error.message}"
+            self._journal.record(tx, operation, state, now, told)
+            if state == FAILED:
+                self._journal.record_failure(tx, operation, error, now, source, properties, count)
 
-    def _run(
-        self, ingestion: Ingestion, operation: Operation, before_commit: Callable[[], None]
-    ) -> Result:
+    def _run(self, ingestion: Ingestion, operation: Operation, course: Course) -> Result:
         table = self._engine.catalog.table(ingestion.database, ingestion.table)
-        plan = read_plan(table, ingestion.properties)
         connection = self._engine.cursor()
-        try:
+        with ExitStack() as held:
+            held.callback(connection.close)
+            plan = read_plan(table, mappings.resolved(connection, table, ingestion.properties))
             keeps = self._keeps(connection, table, plan)
+            running = held.enter_context(ExitStack())
+            running.enter_context(self._running)
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
-                loaded = self._load(connection, table, plan, ingestion, Path(scratch))
-            before_commit()
-            return self._commit(connection, table, plan, loaded if keeps else [], operation)
-        finally:
-            connection.close()
+                loaded = self._load(connection, table, plan, ingestion, Path(scratch), course)
+            course.crash("after-read")
+            if course.waits_before_commit():
+                running.close()  # or it would keep out those that it waits for
+                course.delay("delay-commit")
+                plan = self._raced(connection, table, plan, course)
+            done = self._commit(connection, table, plan, loaded if keeps else [], operation, course)
+        course.crash("after-commit")
+        return done
+
+    def _raced(
+        self, q: duckdb.DuckDBPyConnection, table: Table, plan: Plan, course: Course
+    ) -> Plan:
+        """The plan, without its check where a race was set and the check would pass now.
+
+        The service promises no atomicity of check and commit; a race takes it away.
+        """
+        if not plan.if_not_exists or extents.any_tagged(q, table, plan.if_not_exists) is not None:
+            return plan
+        return replace(plan, if_not_exists=()) if course.race() else plan
 
     def _keeps(self, q: duckdb.DuckDBPyConnection, table: Table, plan: Plan) -> bool:
-        period = tables.soft_delete(q, table)
+        period = policies.soft_delete(q, table)
         if period is None:
             return True
         if period == dt.timedelta(0):
-            if tables.feeds_an_update_policy(q, table):
+            if policies.feeds_an_update_policy(q, table):
                 return False
             raise KustoError(
                 "BadRequest_ZeroRetentionPolicyWithNoUpdatePolicy",
@@ -146,13 +187,20 @@ class Ingestor:
         plan: Plan,
         ingestion: Ingestion,
         scratch: Path,
+        course: Course,
     ) -> list[Loaded]:
         if ingestion.inline is not None:
             file = scratch / "inline"
             file.write_text(ingestion.inline, "utf-8", newline="")
             sources = [Source("inline", file)]
         else:
-            sources = fetch(ingestion.sources, scratch)
+            for i, name in enumerate(ingestion.sources):
+                if (unreadable := course.unreadable(i)) is not None:
+                    raise SourceError(unreadable, shown(name))
+            sources = [
+                Source(source.shown, course.cut(source.file, scratch / f"cut-{i}"))
+                for i, source in enumerate(fetch(ingestion.sources, scratch))
+            ]
         return [
             self._load_one(connection, table, plan, source, f"loaded{i}")
             for i, source in enumerate(sources)
@@ -173,12 +221,12 @@ class Ingestor:
             query = select(connection, table, plan.reading, origin.file, source)
             listed = ", ".join(f"c{i}" for i in range(len(table.columns)))
             try:
-                connection.execute(f"CREATE TEMP TABLE {place} AS {_named(query, listed)}")
+                created = f"CREATE TEMP TABLE {place} AS {_named(query, listed)}"
+                counted = connection.execute(created).fetchone()
             except duckdb.Error as error:
                 raise load_error(error, plan.reading, source) from error
         except KustoError as error:
             raise SourceError(error, source) from error
-        counted = connection.execute(f"SELECT count(*) FROM {place}").fetchone()
         rows: int = counted[0] if counted else 0
         if rows == 0 and plan.reading.format != "parquet":
             empty = KustoError(
@@ -195,6 +243,7 @@ class Ingestor:
         plan: Plan,
         loaded: list[Loaded],
         operation: Operation,
+        course: Course,
     ) -> Result:
         widths = _widths(connection, table, loaded)
         engine = self._engine
@@ -207,6 +256,7 @@ class Ingestor:
                     f"table '{table.name}' changed while its data was read; try again",
                     permanent=False,
                 )
+            course.seal()
             rows: list[tuple[object, ...]] = []
             state, status = COMPLETED, "Extent(s) created; metadata updated; cluster map updated"
             wider = current.widened(widths)
@@ -218,11 +268,17 @@ class Ingestor:
             else:
                 if wider != current:
                     tables.widen(engine, tx, wider)
+                partial = course.rule("partial")
+                taken = loaded if partial is None else loaded[: partial.extents]
                 rows.extend(
                     self._append(tx, table, plan, part, operation, now)
-                    for part in loaded
+                    for part in taken
                     if part.rows
                 )
+                if partial is not None:
+                    state, status = PARTIALLY_SUCCEEDED, partial.message
+                    error = KustoError(partial.code, partial.message, permanent=partial.permanent)
+                    rows.extend(self._refused(tx, operation, error, loaded[len(taken) :], now))
             if not rows:
                 # "If no data shards were generated, a single record is returned with an empty
                 # (zero-valued) extent ID."
@@ -230,7 +286,22 @@ class Ingestor:
             result = Result(RESULT_COLUMNS, rows)
             self._journal.keep_result(tx, operation, result)
             self._journal.record(tx, operation, state, now, status)
+            course.crash("before-commit")
         return result
+
+    def _refused(
+        self,
+        tx: duckdb.DuckDBPyConnection,
+        operation: Operation,
+        error: KustoError,
+        parts: list[Loaded],
+        now: dt.datetime,
+    ) -> list[tuple[object, ...]]:
+        """Journals the sources that were left out on purpose; their rows of the result."""
+        for part in parts:
+            self._journal.record_failure(tx, operation, error, now, part.source, "", 1)
+        spent = now - operation.started
+        return [(extents.NO_EXTENT, part.source, spent, True, operation.id) for part in parts]
 
     def _append(
         self,

@@ -37,6 +37,12 @@ CREATE TABLE IF NOT EXISTS "$emulator".failure (
 CREATE TABLE IF NOT EXISTS "$emulator".command (
     client_request VARCHAR, operation VARCHAR, text VARCHAR, db VARCHAR, started TIMESTAMP,
     updated TIMESTAMP, state VARCHAR, activity VARCHAR, failure VARCHAR, application VARCHAR);
+CREATE TABLE IF NOT EXISTS "$emulator".late (seq BIGINT, shows TIMESTAMP);
+CREATE TABLE IF NOT EXISTS "$emulator".turned (microseconds BIGINT);
+CREATE TABLE IF NOT EXISTS "$emulator".mapping (
+    db VARCHAR, tbl INTEGER, kind VARCHAR, name VARCHAR, text VARCHAR);
+CREATE TABLE IF NOT EXISTS "$emulator".principal (
+    db VARCHAR, tbl INTEGER, role VARCHAR, fqn VARCHAR, notes VARCHAR);
 CREATE INDEX IF NOT EXISTS exttag_by_tag ON "$emulator".exttag (tag);
 CREATE INDEX IF NOT EXISTS operation_by_id ON "$emulator".operation (id);
 """
@@ -73,8 +79,14 @@ CREATE OR REPLACE MACRO "$emulator".within(x) AS
     CASE WHEN "$emulator".digits(x) <= {DECIMAL_DIGITS_MAX} THEN ltrim(x, '+') END;
 CREATE OR REPLACE MACRO "$emulator".to_decimal(x) AS "$emulator".within(
     CASE WHEN regexp_full_match(x, '[+-]?\d+(\.\d+)?') THEN x ELSE "$emulator".plain(x) END);
-CREATE OR REPLACE MACRO "$emulator".to_datetime(x) AS
-    CASE WHEN regexp_matches(x, '\d') THEN try_cast(x AS TIMESTAMPTZ)::TIMESTAMP END;
+CREATE OR REPLACE MACRO "$emulator".bare(x) AS
+    replace(regexp_replace(regexp_replace(x, '^[A-Za-z]+, *', ''), ' *(GMT|UTC)$', ''), '-', ' ');
+CREATE OR REPLACE MACRO "$emulator".to_datetime(x) AS CASE
+    WHEN regexp_matches(x, '^\s*\d{{4}}-') THEN try_cast(x AS TIMESTAMPTZ)::TIMESTAMP
+    -- RFC 822 and 850: 'Sat, 8 Nov 14 15:05:02 GMT', 'Saturday, 08-Nov-14 15:05'
+    WHEN regexp_matches(x, '^([A-Za-z]+, *)?\d{{1,2}}[ -][A-Za-z]{{3}}[ -]\d{{2}} ') THEN
+        try_strptime("$emulator".bare(x), ['%d %b %y %H:%M:%S', '%d %b %y %H:%M'])
+    WHEN regexp_matches(x, '\d') THEN try_cast(x AS TIMESTAMPTZ)::TIMESTAMP END;
 CREATE OR REPLACE MACRO "$emulator".to_timespan(x) AS
     CASE WHEN regexp_full_match(x, '-?(\d+\.)?\d{{1,2}}:\d{{2}}(:\d{{2}}(\.\d{{1,7}})?)?')
     THEN to_microseconds((CASE WHEN x[1] = '-' THEN -1 ELSE 1 END) * (
@@ -88,6 +100,11 @@ CREATE OR REPLACE MACRO "$emulator".to_timespan(x) AS
             rpad(regexp_extract(x, ':\d{{2}}\.(\d{{1,6}})', 1), 6, '0'), '') AS BIGINT), 0)))
     END;
 CREATE OR REPLACE MACRO "$emulator".to_guid(x) AS try_cast(x AS UUID);
+CREATE OR REPLACE MACRO "$emulator".unescaped(x) AS replace(replace(replace(replace(
+    replace(x, '\\', chr(1)), '\t', chr(9)), '\n', chr(10)), '\r', chr(13)), chr(1), '\');
+CREATE OR REPLACE MACRO "$emulator".dictionary(x) AS
+    CASE WHEN json_type(x) <> 'ARRAY' THEN x WHEN json_array_length(x) = 0 THEN '{{}}'::JSON
+    ELSE list_reduce(CAST(x AS JSON[]), lambda a, b: json_merge_patch(a, b)) END;
 CREATE OR REPLACE MACRO "$emulator".to_dynamic(x) AS CASE
     WHEN x IS NULL OR x IN ('', 'null') OR strlen(x) > {STRING_BYTES_MAX} THEN NULL
     WHEN json_valid(x) THEN x::JSON ELSE to_json(x) END;

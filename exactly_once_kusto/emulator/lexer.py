@@ -1,4 +1,4 @@
-"""Tokens of management commands: names, numbers, punctuation and Kusto's string literals.
+"""Tokens of commands and queries: names, numbers, punctuation and Kusto's string literals.
 
 Sources: https://learn.microsoft.com/kusto/query/scalar-data-types/string and
 https://learn.microsoft.com/kusto/query/schema-entities/entity-names
@@ -34,13 +34,18 @@ class Token:
 
 
 class Lexer:
-    """Reads tokens on demand, so that raw data after ``<|`` is never tokenized."""
+    """Reads tokens on demand, so that raw data after ``<|`` is never tokenized.
 
-    def __init__(self, text: str) -> None:
+    With ``query`` every literal is a token of its own, and brackets are punctuation: in a query
+    they index and enclose values as well as names.
+    """
+
+    def __init__(self, text: str, *, query: bool = False) -> None:
         if len(text) > COMMAND_LENGTH_MAX:
             raise syntax_error(f"command is longer than {COMMAND_LENGTH_MAX} characters")
         self.text = text
         self.position = 0
+        self._query = query
         self.secrets: list[tuple[int, int]] = []
         self._peeked: Token | None = None
 
@@ -57,6 +62,22 @@ class Lexer:
         self.position = token.end
         return token
 
+    def take_rest(self) -> str:
+        """What ``rest`` gives, consumed."""
+        rest = self.rest()
+        self._peeked, self.position = None, len(self.text)
+        return rest
+
+    def literal(self) -> str:
+        """One string literal, consumed, even where another follows it. Raises KustoError."""
+        self._peeked = None
+        match = _SKIP.match(self.text, self.position)
+        at = match.end() if match else self.position
+        if not _STRING_START.match(self.text, at):
+            raise syntax_error(f"expected a string literal at position {at}")
+        value, self.position, _ = self._string(at)
+        return value
+
     def rest(self) -> str:
         """All text after the last consumed token, as it stands."""
         return self.text[self.position :]
@@ -72,7 +93,7 @@ class Lexer:
             found = pattern.match(self.text, at)
             if found:
                 return Token(kind, found.group(), at, found.end())
-        if self.text[at] == "[":
+        if self.text[at] == "[" and not self._query:
             return self._bracketed(at)
         found = _PUNCTUATION.match(self.text, at)
         assert found is not None
@@ -89,6 +110,8 @@ class Lexer:
             obfuscated = obfuscated or hidden
             skipped = _SKIP.match(self.text, end)
             at = skipped.end() if skipped else end
+            if self._query:
+                break
         return Token("string", "".join(parts), start, end, obfuscated)
 
     def _string(self, at: int) -> tuple[str, int, bool]:
@@ -143,7 +166,8 @@ class Lexer:
 
     def _escape(self, at: int) -> tuple[str, int]:
         char = self.text[at : at + 1]
-        if char in ("'", '"', "\\"):
+        # JSON's own escape of a slash may stand in a dynamic literal.
+        if char in ("'", '"', "\\") or (char == "/" and self._query):
             return char, at + 1
         if char in _ESCAPES:
             return _ESCAPES[char], at + 1
@@ -157,6 +181,8 @@ class Lexer:
                 if 0xD800 <= code < 0xDC00 and low:
                     pair = 0x10000 + ((code - 0xD800) << 10) + (int(low.group(1), 16) - 0xDC00)
                     return chr(pair), at + 1 + width + 6
+                if 0xD800 <= code < 0xE000:
+                    raise syntax_error(f"half a surrogate pair in a string literal at {at}")
                 return chr(code), at + 1 + width
         raise syntax_error(f"bad escape in a string literal at {at}")
 

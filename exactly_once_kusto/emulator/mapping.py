@@ -17,10 +17,24 @@ _STEP = re.compile(
     r"\.(\w+)|\[\s*'((?:[^'\\]|\\.)*)'\s*\]|\[\s*\"((?:[^\"\\]|\\.)*)\"\s*\]|\[(\d+)\]|(\.)"
 )
 
+ORDINAL_MAX = 100_000
+# https://learn.microsoft.com/kusto/management/mappings#mapping-transformations, but BytesAsBase64:
+# it is for Avro alone.
+UNIX_TIMES = tuple(
+    f"datetimefromunix{unit}" for unit in ("seconds", "milliseconds", "microseconds", "nanoseconds")
+)
+TRANSFORMS = (
+    *("sourcelocation", "sourcelinenumber", *UNIX_TIMES),
+    *("propertybagarraytodictionary", "dropmappedfields"),
+)
+
 
 @dataclass(frozen=True)
 class Source:
-    """Where a column's value comes from: a path of names, an ordinal, a constant, or nowhere."""
+    """Where a column's value comes from: a path of names, an ordinal, a constant, or nowhere.
+
+    ``transform`` is one of TRANSFORMS, or None.
+    """
 
     path: tuple[str | int, ...] | None = None
     ordinal: int | None = None
@@ -40,16 +54,16 @@ def sources(
             return tuple(Source(ordinal=i) for i in range(len(columns)))
         return tuple(Source(path=(column.name,)) for column in columns)
     found: dict[str, Source] = {}
-    for element in _elements(mapping):
-        name = element.get("column") or element.get("name")
-        if not isinstance(name, str):
-            raise _invalid("an element has no Column")
+    for element in elements(mapping):
+        name = element.get("column") or element["name"]
         if all(column.name != name for column in columns):
             raise KustoError(
                 "BadRequest_InconsistentMapping",
                 f"Ingestion mapping names column '{name}', which the table doesn't have",
             )
         given = element.get("properties") or element
+        if not isinstance(given, dict):
+            raise _invalid(f"Properties of column '{name}' must be an object")
         properties = {str(k).lower(): v for k, v in given.items()}
         found[name] = _source(properties, by_ordinal)
     return tuple(found.get(column.name, Source()) for column in columns)
@@ -77,26 +91,34 @@ def path(text: str) -> tuple[str | int, ...]:
     return tuple(steps)
 
 
-def _elements(mapping: str) -> list[dict[str, Any]]:
+def elements(mapping: str) -> list[dict[str, Any]]:
+    """The elements of a mapping, keys in lower case. Raises KustoError where it is none."""
     try:
         parsed = json.loads(mapping)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _invalid(str(error)) from error
     if not isinstance(parsed, list) or not all(isinstance(e, dict) for e in parsed):
         raise _invalid("it must be a JSON array of objects")
-    return [{str(k).lower(): v for k, v in element.items()} for element in parsed]
+    found = [{str(k).lower(): v for k, v in element.items()} for element in parsed]
+    for element in found:
+        if not isinstance(element.get("column") or element.get("name"), str):
+            raise _invalid("an element has no Column")
+    return found
 
 
 def _source(properties: dict[str, Any], by_ordinal: bool) -> Source:
-    transform = properties.get("transform")
+    transform = _transform(properties.get("transform"))
     if properties.get("constvalue") is not None:
         return Source(constant=str(properties["constvalue"]))
     if by_ordinal:
         if properties.get("ordinal") is None:
             return Source(transform=transform)
         try:
-            return Source(ordinal=int(properties["ordinal"]))
-        except ValueError as error:
+            ordinal = int(properties["ordinal"])
+            if not 0 <= ordinal < ORDINAL_MAX:
+                raise ValueError
+            return Source(ordinal=ordinal, transform=transform)
+        except (TypeError, ValueError) as error:
             raise _invalid(f"ordinal '{properties['ordinal']}' is no number") from error
     if properties.get("field") is not None:
         return Source(path=(str(properties["field"]),), transform=transform)
@@ -106,6 +128,14 @@ def _source(properties: dict[str, Any], by_ordinal: bool) -> Source:
     if not str(text).startswith("$"):
         return Source(constant=str(text))
     return Source(path=path(str(text)), transform=transform)
+
+
+def _transform(given: object) -> str | None:
+    if given in (None, "", "None"):
+        return None
+    if not isinstance(given, str) or given.lower() not in TRANSFORMS:
+        raise _invalid(f"transform '{given}' is unknown, or not for this format")
+    return given.lower()
 
 
 def _invalid(why: str) -> KustoError:

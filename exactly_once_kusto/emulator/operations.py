@@ -26,12 +26,21 @@ FAILED = "Failed"
 SKIPPED = "Skipped"
 ABANDONED = "Abandoned"
 THROTTLED = "Throttled"
+SCHEDULED = "Scheduled"
+CANCELED = "Canceled"
+BAD_INPUT = "BadInput"
+PARTIALLY_SUCCEEDED = "PartiallySucceeded"
+_RUNNING = (IN_PROGRESS, SCHEDULED)
 
 RECENT = dt.timedelta(hours=6)
+"""So long ``.show operations`` knows an operation by its id."""
+LISTED = dt.timedelta(days=14)
+"""So long its list, and ``.show ingestion failures``, go back."""
+COMMANDS_LISTED = dt.timedelta(days=30)
 _KEPT = (("operation", "updated", 14), ("failure", "failed", 14), ("command", "updated", 30))
 OPERATION_COLUMNS = columns(
     "OperationId:string, Operation:string, NodeId:string, StartedOn:datetime, "
-    "LastUpdatedOn:datetime, Duration:timespan, State:string, Status:string"
+    "LastUpdatedOn:datetime, Duration:timespan, State:string, Status:string, RootActivityId:guid"
 )
 FAILURE_COLUMNS = columns(
     "OperationId:string, Database:string, Table:string, FailedOn:datetime, "
@@ -67,6 +76,12 @@ class Operation:
     table: str
     started: dt.datetime
     request: Request
+    late_s: float = 0.0
+    """So long after they were written its records show (a fault)."""
+    late_end_s: float = 0.0
+    """The same for the record of its end."""
+    keeps_result: bool = True
+    """Whether ``.show operation details`` will know its result."""
 
 
 class Journal:
@@ -85,10 +100,15 @@ class Journal:
         command: bool = True,
     ) -> None:
         """Adds a state of an operation; a terminal one closes the command's own record too."""
+        sequence = self._engine.sequence.take()
+        late_s = operation.late_s if state in _RUNNING else operation.late_end_s or operation.late_s
+        if late_s:
+            shows = now + dt.timedelta(seconds=late_s)
+            tx.execute('INSERT INTO "$emulator".late VALUES (?,?)', [sequence, shows])
         tx.execute(
             'INSERT INTO "$emulator".operation VALUES (?,?,?,?,?,?,?,?,?,?)',
             [
-                self._engine.sequence.take(),
+                sequence,
                 operation.id,
                 operation.kind,
                 operation.request.database,
@@ -100,7 +120,7 @@ class Journal:
                 operation.request.activity_id,
             ],
         )
-        if state != IN_PROGRESS and command:
+        if state not in _RUNNING and command:
             r = operation.request
             tx.execute(
                 'INSERT INTO "$emulator".command VALUES (?,?,?,?,?,?,?,?,?,?)',
@@ -113,7 +133,7 @@ class Journal:
                     now,
                     state,
                     r.activity_id,
-                    status if state == FAILED else "",
+                    "" if state in (COMPLETED, SKIPPED) else status,
                     r.application,
                 ],
             )
@@ -121,7 +141,9 @@ class Journal:
     def keep_result(
         self, tx: duckdb.DuckDBPyConnection, operation: Operation, result: Result
     ) -> None:
-        """Keeps what ``.show operation details`` gives back."""
+        """Keeps what ``.show operation details`` gives back, if it is to."""
+        if not operation.keeps_result:
+            return
         encoders = [encoder(c.type) for c in result.columns]
         rows = [[e(v) for e, v in zip(encoders, row, strict=True)] for row in result.rows]
         spec = [[c.name, c.type] for c in result.columns]
@@ -171,6 +193,7 @@ class Journal:
                 'DELETE FROM "$emulator".result '
                 'WHERE id NOT IN (SELECT id FROM "$emulator".operation)'
             )
+            tx.execute('DELETE FROM "$emulator".late WHERE shows < ?', [now])
 
     def abandon(self, now: dt.datetime) -> int:
         """Ends what a killed emulator left running as ``Abandoned``; none of it was committed."""
@@ -179,7 +202,7 @@ class Journal:
             rows = tx.execute(
                 "SELECT id, max_by(operation, seq), max_by(db, seq), max_by(tbl, seq), "
                 'max_by(started, seq), max_by(activity, seq) FROM "$emulator".operation '
-                f"GROUP BY id HAVING max_by(state, seq) = '{IN_PROGRESS}'"
+                f"GROUP BY id HAVING max_by(state, seq) IN {_RUNNING}"
             ).fetchall()
             for ident, kind, database, table, started, activity in rows:
                 request = Request(database, activity_id=activity)
@@ -191,18 +214,29 @@ class Journal:
         """Rows of ``.show operations``: all, oldest first, or the latest of each recent id."""
         select = (
             "SELECT id::VARCHAR, operation, 'emulator', started, updated, updated - started, "
-            'state, status FROM "$emulator".operation'
+            "state, status, nullif(activity, '') FROM "
+            '"$emulator".operation WHERE updated > ? '
+            'AND seq NOT IN (SELECT seq FROM "$emulator".late WHERE shows > ?)'
         )
         with self._engine.reader() as q:
             if ids is None:
-                rows = q.execute(f"{select} ORDER BY seq").fetchall()
+                rows = q.execute(f"{select} ORDER BY seq", [now - LISTED, now]).fetchall()
             else:
                 rows = q.execute(
-                    f"{select} WHERE id IN (SELECT unnest(?::UUID[])) AND updated > ? "
+                    f"{select} AND id IN (SELECT unnest(?::UUID[])) "
                     "QUALIFY row_number() OVER (PARTITION BY id ORDER BY seq DESC) = 1",
-                    [list(ids), now - RECENT],
+                    [now - RECENT, now, list(ids)],
                 ).fetchall()
         return Result(OPERATION_COLUMNS, rows)
+
+    def state(self, ident: uuid.UUID) -> str:
+        """The latest state of an operation, also where its record is late."""
+        with self._engine.reader() as q:
+            found = q.execute(
+                'SELECT state FROM "$emulator".operation WHERE id = ? ORDER BY seq DESC LIMIT 1',
+                [ident],
+            ).fetchone()
+        return "" if found is None else str(found[0])
 
     def details(self, ident: str) -> Result:
         """What the operation gave. Raises KustoError unless it completed (or was skipped)."""
@@ -224,27 +258,28 @@ class Journal:
         spec = tuple(Column(name, scalar) for name, scalar in json.loads(kept[0]))
         return Result(spec, [tuple(_revive(spec, row)) for row in json.loads(kept[1])])
 
-    def failures(self, ident: str | None) -> Result:
-        """Rows of ``.show ingestion failures``."""
-        where = "WHERE id = ?::UUID" if ident else ""
+    def failures(self, ident: str | None, now: dt.datetime) -> Result:
+        """Rows of ``.show ingestion failures``: those of the last 14 days."""
+        where = "AND id = ?::UUID" if ident else ""
         with self._engine.reader() as q:
             rows = q.execute(
                 "SELECT id::VARCHAR, db, tbl, failed, source, details, "
                 "CASE WHEN permanent THEN 'Permanent' ELSE 'Transient' END, activity, operation, "
                 "false, code, '', '', properties, sources, NOT permanent "
-                f'FROM "$emulator".failure {where} ORDER BY failed',
-                [ident] if ident else [],
+                f'FROM "$emulator".failure WHERE failed > ? {where} ORDER BY failed',
+                [now - LISTED, ident] if ident else [now - LISTED],
             ).fetchall()
         return Result(FAILURE_COLUMNS, rows)
 
-    def commands(self) -> Result:
-        """Rows of ``.show commands``: what has ended, oldest first."""
+    def commands(self, now: dt.datetime) -> Result:
+        """Rows of ``.show commands``: what has ended in the last 30 days, oldest first."""
         with self._engine.reader() as q:
             rows = q.execute(
                 "SELECT client_request, operation, text, db, started, updated, "
                 "updated - started, state, activity, '', failure, application, '', "
                 "to_microseconds(0), '{}'::JSON, 'default' "
-                'FROM "$emulator".command ORDER BY updated'
+                'FROM "$emulator".command WHERE updated > ? ORDER BY updated',
+                [now - COMMANDS_LISTED],
             ).fetchall()
         return Result(COMMAND_COLUMNS, rows)
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 
 from . import commands as c
-from .errors import not_supported, syntax_error
+from . import extent_syntax, mappings, principals, queue_commands
+from .errors import syntax_error
 from .lexer import Lexer, obfuscate
 from .reader import Reader, unknown
 from .types import Column, canonical_type
@@ -42,9 +43,13 @@ def parse(text: str) -> c.Parsed:
 
 
 def _create(r: Reader, merge: bool = False) -> c.Command:
+    if r.ahead("database"):
+        return _put_mapping(r, "create")
     if not r.take("table"):
         raise r.unknown()
     table = r.entity()
+    if not merge and r.take("ingestion"):
+        return mappings.read_put(r, "table", table, "create")
     if not r.ahead("("):
         raise r.unknown()
     r.need("(")
@@ -65,6 +70,16 @@ def _create(r: Reader, merge: bool = False) -> c.Command:
     )
 
 
+def _put_mapping(r: Reader, verb: str) -> c.Command:
+    if not r.ahead("table", "database"):
+        raise r.unknown()
+    entity = r.need("table", "database")
+    name = r.entity()
+    if not r.take("ingestion"):
+        raise r.unknown()
+    return mappings.read_put(r, entity, name, verb)
+
+
 def _create_merge(r: Reader) -> c.Command:
     return _create(r, merge=True)
 
@@ -72,30 +87,27 @@ def _create_merge(r: Reader) -> c.Command:
 def _drop(r: Reader) -> c.Command:
     asynchronous = r.take("async")
     if r.take("extents"):
-        if r.ahead("<|"):
-            return c.DropExtents(None, query=r.query())
-        ids = r.listed(r.guid) if r.ahead("(") else None
-        r.need("from")
-        return c.DropExtents(r.entity(), ids)
+        return extent_syntax.drop(r)
     if r.take("extent"):
-        if r.take("tags"):
-            r.need("from")
-            r.need("table")
-            return c.DropExtentTags(r.entity(), r.listed(r.string), asynchronous)
-        ids = (r.guid(),)
-        r.need("from")
-        return c.DropExtents(r.entity(), ids)
+        return extent_syntax.drop_extent(r, asynchronous)
     if r.take("tables"):
         return c.DropTables(r.listed(r.entity), r.take("ifexists"))
+    if r.take("database"):
+        database = r.entity()
+        if r.take("ingestion"):
+            return mappings.read_drop(r, "database", database)
+        if r.ahead(*principals.DATABASE_ROLES):
+            return principals.read_change(r, "drop", "database", database)
+        raise r.unknown()
     if not r.take("table"):
         raise r.unknown()
     table = r.entity()
+    if r.take("ingestion"):
+        return mappings.read_drop(r, "table", table)
+    if r.ahead(*principals.TABLE_ROLES):
+        return principals.read_change(r, "drop", "table", table)
     if r.take("extent"):
-        r.need("tags")
-        tags = r.listed(r.string)
-        if r.ahead("with", "<|"):
-            raise not_supported("'.drop table extent tags' with a range of times or a query")
-        return c.DropExtentTags(table, tags, asynchronous)
+        return extent_syntax.drop_tags(r, table, asynchronous)
     if not r.at_end() and not r.ahead("ifexists"):
         raise r.unknown()
     return c.DropTables((table,), r.take("ifexists"))
@@ -116,7 +128,7 @@ def _ingest(r: Reader) -> c.Command:
         table = r.entity()
         given = r.properties()
         if not r.ahead("<|"):
-            raise not_supported("'.ingest inline' with the bracket syntax (use '<|')")
+            return c.IngestInline(table, r.records(), given)
         return c.IngestInline(
             table, r.query().lstrip(" \t").removeprefix("\r").removeprefix("\n"), given
         )
@@ -135,6 +147,19 @@ def _append(r: Reader, create: bool = False, must_create: bool = False) -> c.Com
     table = r.entity()
     given = r.properties()
     return c.Append(table, r.query(), given, asynchronous, create, must_create)
+
+
+def _set(r: Reader) -> c.Command:
+    if r.ahead("table", "database"):
+        return _role(r, "set")
+    return _append(r, create=True, must_create=True)
+
+
+def _role(r: Reader, verb: str) -> c.Command:
+    if not r.ahead("table", "database"):
+        raise r.unknown()
+    entity = r.need("table", "database")
+    return principals.read_change(r, verb, entity, r.entity())
 
 
 def _show(r: Reader) -> c.Command:
@@ -178,12 +203,18 @@ def _show_table(r: Reader) -> c.Command:
         return _extents(r, tables=(table,))
     if r.take("cslschema"):
         return c.ShowTableSchema(table)
+    if r.take("ingestion"):
+        return mappings.read_show(r, "table", table)
+    if r.ahead("principal", "principals"):
+        return principals.read_show(r, "table", table)
     if r.take("schema"):
         r.need("as")
         r.need("json")
         return c.ShowTableSchema(table, json=True)
     if r.take("policy"):
         return c.ShowPolicy("table", table, r.name().lower())
+    if r.take("details"):
+        return c.ShowTableDetails((table,))
     if r.at_end():
         return c.ShowTables((table,), one=True)
     raise r.unknown()
@@ -193,6 +224,8 @@ def _show_tables(r: Reader) -> c.Command:
     names = r.listed(r.entity) if r.ahead("(") else ()
     if r.take("extents"):
         return _extents(r, tables=names)
+    if r.take("details"):
+        return c.ShowTableDetails(names)
     if not r.at_end():
         raise r.unknown()
     return c.ShowTables(names)
@@ -202,6 +235,10 @@ def _show_database(r: Reader) -> c.Command:
     database = r.name()
     if r.take("extents"):
         return _extents(r, database=database)
+    if r.take("ingestion"):
+        return mappings.read_show(r, "database", database)
+    if r.ahead("principal", "principals"):
+        return principals.read_show(r, "database", database)
     if r.take("policy"):
         return c.ShowPolicy("database", database, r.name().lower())
     raise r.unknown()
@@ -237,7 +274,12 @@ def _show_databases(r: Reader) -> c.Command:
     return c.ShowDatabases()
 
 
+def _cancel(r: Reader) -> c.Command:
+    return queue_commands.read_cancel(r) if r.take("queued") else extent_syntax.cancel(r)
+
+
 _SHOW: dict[str, Callable[[Reader], c.Command]] = {
+    "queued": queue_commands.read_show,
     "table": _show_table,
     "tables": _show_tables,
     "database": _show_database,
@@ -253,15 +295,23 @@ _SHOW: dict[str, Callable[[Reader], c.Command]] = {
 
 
 def _alter(r: Reader, merge: bool = False) -> c.Command:
+    asynchronous = r.take("async")
     if not r.ahead("table", "database"):
         raise r.unknown()
     entity = r.need("table", "database")
     name = r.entity()
+    if not merge and r.take("ingestion"):
+        return mappings.read_put(r, entity, name, "alter")
+    if entity == "table" and r.take("extent"):
+        return extent_syntax.alter_tags(r, name, merge, asynchronous)
     if not r.take("policy"):
         raise r.unknown()
     policy = r.name().lower()
     if r.lexer.peek().kind == "string":
         return c.AlterPolicy(entity, name, policy, r.string(), merge)
+    if policy == "streamingingestion" and r.ahead("enable", "disable"):
+        enabled = str(r.need("enable", "disable") == "enable").lower()
+        return c.AlterPolicy(entity, name, policy, f'{{"IsEnabled": {enabled}}}', merge)
     settings: dict[str, str] = {}
     while not r.at_end():
         key = r.name().lower()
@@ -285,14 +335,22 @@ def _delete(r: Reader) -> c.Command:
 _VERBS: dict[str, Callable[[Reader], c.Command]] = {
     "create": _create,
     "create-merge": _create_merge,
+    "create-or-alter": lambda r: _put_mapping(r, "create-or-alter"),
     "drop": _drop,
     "clear": _clear,
     "ingest": _ingest,
     "append": _append,
     "set-or-append": lambda r: _append(r, create=True),
-    "set": lambda r: _append(r, create=True, must_create=True),
+    "set": _set,
+    "add": lambda r: _role(r, "add"),
     "show": _show,
     "alter": _alter,
     "alter-merge": lambda r: _alter(r, merge=True),
     "delete": _delete,
+    "move": extent_syntax.move,
+    "replace": extent_syntax.replace,
+    "merge": extent_syntax.merge,
+    "cancel": _cancel,
+    "get": queue_commands.read_get,
+    "drop-pretend": extent_syntax.drop_pretend,
 }

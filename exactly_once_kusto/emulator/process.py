@@ -10,14 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from .azurite import install
+from .control import RemoteClock, RemoteUpkeep, send
 from .ending import end
 
 START_WAIT_S = 30.0
@@ -59,15 +58,7 @@ class RemoteFaults:
             time.sleep(0.02)
 
     def _send(self, method: str, body: object = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url, data, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as reply:
-                shown: dict[str, Any] = json.loads(reply.read())
-                return shown
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ValueError(json.loads(error.read())["error"]) from error
+        return send(self._url, method, body)
 
 
 class EmulatorProcess:
@@ -79,6 +70,8 @@ class EmulatorProcess:
             and ends with it; or what was given, if staging is to outlive a kill.
         pid: of the running process.
         faults: the same as ``KustoEmulator.faults``, over HTTP; empty again after a restart.
+            Only here they may ``crash`` it.
+        clock, upkeep: the same as of ``KustoEmulator``, over HTTP. A turn survives a restart.
     """
 
     def __init__(
@@ -89,12 +82,14 @@ class EmulatorProcess:
         *,
         azurite: bool = False,
         staging: str | None = None,
+        principals: str | os.PathLike[str] | None = None,
     ) -> None:
         self.data = Path(data).absolute()
         self.databases = tuple(databases)
         self.first_line: dict[str, Any] = {}
         self._azurite = azurite
         self._staging = staging
+        self._principals = None if principals is None else Path(principals).absolute()
         self._port = port
         self._process: subprocess.Popen[str] | None = None
         self.start()
@@ -119,6 +114,24 @@ class EmulatorProcess:
         """What is to go wrong."""
         return RemoteFaults(self.cluster)
 
+    @property
+    def clock(self) -> RemoteClock:
+        """Its time, which can be turned."""
+        return RemoteClock(self.cluster)
+
+    @property
+    def upkeep(self) -> RemoteUpkeep:
+        """Retention and merges."""
+        return RemoteUpkeep(self.cluster)
+
+    def wait_dead(self, timeout_s: float = 10.0) -> None:
+        """Waits until a fault has killed it. Raises TimeoutError."""
+        if self._process is not None:
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired as error:
+                raise TimeoutError(f"the emulator lived on for {timeout_s:g} s") from error
+
     def start(self) -> None:
         """Starts and waits until it answers. Raises RuntimeError with what it wrote to stderr."""
         self.data.mkdir(parents=True, exist_ok=True)
@@ -127,6 +140,8 @@ class EmulatorProcess:
         if self._azurite:
             install()  # a first time takes longer than a start is waited for
             command.append("--azurite")
+        if self._principals is not None:
+            command += ["--principals", str(self._principals)]
         for name in self.databases:
             command += ["--database", name]
         root = str(Path(__file__).parents[2])

@@ -77,7 +77,7 @@ def _strings(name: str, text: str | None) -> tuple[str, ...]:
     try:
         # The documentation writes both "['a']" and '["a"]'.
         parsed = json.loads(text if '"' in text else text.replace("'", '"'))
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, list) or not all(isinstance(v, str) for v in parsed):
         raise KustoError(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from .errors import KustoError, not_supported, syntax_error
 from .lexer import Lexer, Token
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_RECORD = re.compile(r'\s*\[((?:[^"\]]|"[^"]*")*)\]')
 
 
 def unknown(text: str) -> KustoError:
@@ -79,13 +83,14 @@ class Reader:
     def guid(self) -> str:
         """A guid, bare, as a string or as ``guid(...)``; in lower case."""
         token = self.lexer.next()
-        if token.kind == "word" and token.value.lower() == "guid":
+        wrapped = token.kind == "word" and token.value.lower() == "guid"
+        if wrapped:
             self.need("(")
-            value = self.guid()
+            token = self.lexer.next()
             self.need(")")
-            return value
-        if token.kind not in ("guid", "string"):
-            raise syntax_error(f"expected a guid, found '{token.value}' at position {token.start}")
+        if token.kind not in ("guid", "string") or not _GUID.fullmatch(token.value):
+            found = token.value[:80]
+            raise syntax_error(f"expected a guid, found '{found}' at position {token.start}")
         return token.value.lower()
 
     def listed(self, item: Callable[[], str]) -> tuple[str, ...]:
@@ -124,15 +129,25 @@ class Reader:
         raise syntax_error(f"expected a value, found '{token.value}' at position {token.start}")
 
     def raw_until(self, close: str) -> str:
-        """The tokens up to a closing one, joined."""
-        parts: list[str] = []
+        """The text up to a closing token, which is consumed."""
+        start = self.lexer.peek().start
         token: Token = self.lexer.next()
         while token.value != close:
             if token.kind == "end":
                 raise syntax_error(f"missing '{close}'")
-            parts.append(token.value)
             token = self.lexer.next()
-        return "".join(parts)
+        return self.lexer.text[start : token.start].strip()
+
+    def records(self) -> str:
+        """``[record] [record] ...``, each a record of CSV; a line each. Raises KustoError."""
+        text = self.lexer.take_rest()
+        records, at = [], 0
+        while found := _RECORD.match(text, at):
+            records.append(found.group(1))
+            at = found.end()
+        if text[at:].strip() or not records:
+            raise syntax_error("expected '<|' or records in brackets after '.ingest inline into'")
+        return "\n".join(records)
 
     def query(self) -> str:
         """Everything after ``<|``."""

@@ -17,6 +17,8 @@ from duckdb_kql import ir
 
 from .catalog import Catalog, Table
 from .errors import KustoError, bad_request, semantic_error
+from .kql_text import STAGE
+from .translate_job import PIPED
 
 _FUNCTIONS = {
     "extent_id": "__ek_id",
@@ -66,9 +68,6 @@ class Scope:
     wildcards: list[str] = dataclasses.field(default_factory=list)
 
 
-PIPED = "__command__"
-
-
 def rewrite(query: ir.Query, scope: Scope) -> ir.Query:
     """The query with tables resolved. Raises KustoError (SEM0100) for a table that isn't there."""
     if _weight(query) > WEIGHT_MAX:
@@ -99,7 +98,7 @@ def _query(query: ir.Query, scope: Scope, outer: frozenset[str]) -> ir.Query:
             carried = tuple(ir.NamedExpr(ir.ColumnRef(c), c) for c in HIDDEN)
             changed = _substitute(_named(operator), scope, names, hidden=True)
             operator = dataclasses.replace(changed, expressions=changed.expressions + carried)
-        elif hidden and isinstance(operator, _ENDING):
+        elif hidden and (isinstance(operator, _ENDING) or _is_distinct_star(operator)):
             operator = _substitute(_named(operator), scope, names, hidden=True)
             hidden = False
         elif hidden and not isinstance(operator, _KEEPING):
@@ -112,6 +111,15 @@ def _query(query: ir.Query, scope: Scope, outer: frozenset[str]) -> ir.Query:
     if hidden:
         operators.append(ir.ProjectAway(HIDDEN))
     return dataclasses.replace(query, source=source, operators=operators, lets=lets)
+
+
+def _is_distinct_star(operator: ir.Operator) -> bool:
+    call = operator.predicate if isinstance(operator, ir.Where) else None
+    return (
+        isinstance(call, ir.FunctionCall)
+        and call.name == STAGE
+        and call.args[:1] == (ir.Literal("distinct_star", "string"),)
+    )
 
 
 def _source(source: Node, scope: Scope, names: frozenset[str], extended: bool) -> Node:

@@ -8,7 +8,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -19,13 +20,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from . import envelopes
+from . import control, envelopes
 from .commands import Parsed
+from .course import Course
 from .errors import KustoError, bad_request, internal_error, syntax_error, throttled
 from .faults import Faults, Rule
+from .ingestion_endpoints import IngestionEndpoints
 from .operations import Request
+from .policies import parse_period
 from .service import Service
-from .tables import parse_period
 from .types import Result
 
 log = logging.getLogger(__name__)
@@ -69,6 +72,9 @@ class PromptServer(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._ended.set)
 
 
+_COMMAND_TYPES = {"ingest": "DataIngestPull", "append": "TableAppend", "query": None}
+
+
 class _DroppedError(Exception):
     """A fault wants the connection closed without a reply."""
 
@@ -86,7 +92,9 @@ class Endpoints:
                 Route("/v1/rest/mgmt", self.management, methods=["POST"]),
                 Route("/v1/rest/query", self.management, methods=["POST"]),
                 Route("/v2/rest/query", self.query, methods=["POST"]),
+                *IngestionEndpoints(self._service, self).routes(),
                 Route("/emulator/faults", self.faults, methods=["GET", "PUT", "POST", "DELETE"]),
+                *control.routes(self._service.clock, self._service.upkeep),
             ]
         )
 
@@ -108,50 +116,68 @@ class Endpoints:
                 given = json.loads(await http.body())
                 rules = given if isinstance(given, list) else [given]
                 (faults.set if http.method == "PUT" else faults.add)(*rules)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         return JSONResponse({"rules": faults.rules(), "fired": faults.fired()})
 
     async def _handle(self, http: HttpRequest, frames: bool) -> Response:
+        async def work(request: Request) -> bytes:
+            text, database, properties = _body(await http.body())
+            http.state.database = database
+            named = replace(request, database=database)
+            return await run_in_threadpool(self._answer, text, named, properties, frames)
+
+        return await self.guarded(http, work)
+
+    async def guarded(
+        self, http: HttpRequest, work: Callable[[Request], Awaitable[bytes]]
+    ) -> Response:
+        """What the work gives as JSON, or its error's body, with the ids of both in headers.
+
+        The work may set ``http.state.database``, which errors tell.
+        """
         activity = str(uuid.uuid4())
         client_request = http.headers.get("x-ms-client-request-id") or f"unspecified;{activity}"
         headers = {"x-ms-client-request-id": client_request, "x-ms-activity-id": activity}
-        database: str | None = None
+        app = http.headers.get("x-ms-app", "")
         try:
-            text, database, properties = _body(await http.body())
-            request = Request(
-                database, "", client_request, activity, http.headers.get("x-ms-app", "")
-            )
-            content = await run_in_threadpool(self._answer, text, request, properties, frames)
+            content = await work(Request("", "", client_request, activity, app))
             return Response(content, 200, headers, "application/json")
-        except KustoError as error:
-            body = error.body(client_request, activity, database)
-            return JSONResponse(body, error.status, headers)
         except _DroppedError:
             http.scope["state"]["transport"].abort()
             # Gives the server the time to see that the connection is gone.
             await asyncio.sleep(0.01)
             return Response(status_code=500)
+        except KustoError as error:
+            told = error
+        except RecursionError:
+            told = bad_request("the request is nested too deeply")
         except Exception as error:
             log.exception("request failed")
-            body = internal_error(f"{type(error).__name__}: {error}").body(
-                client_request, activity, database
-            )
-            return JSONResponse(body, 500, headers)
+            told = internal_error(f"{type(error).__name__}: {error}")
+        database = getattr(http.state, "database", None)
+        return JSONResponse(told.body(client_request, activity, database), told.status, headers)
+
+    def faulted(self, kind: str, text: str, work: Callable[[list[Rule]], bytes]) -> bytes:
+        """What the work gives, with what faults on that kind do before and after it."""
+        fired = self._service.faults.take(kind, text)
+        by_action = {rule.do: rule for rule in fired}
+        self._before(by_action, kind)
+        try:
+            return work(fired)
+        finally:
+            self._after(by_action)
 
     def _answer(
         self, text: str, request: Request, properties: Mapping[str, Any], frames: bool
     ) -> bytes:
         kind, parsed = self._service.kind(text)
-        fired = self._service.faults.take(kind, text)
-        by_action = {rule.do: rule for rule in fired}
-        self._before(by_action, kind)
-        try:
+
+        def work(fired: list[Rule]) -> bytes:
             result = self._result(text, parsed, request, properties, fired)
-            content = self._encode(result, request, frames)
-        finally:
-            self._after(by_action)
-        return content
+            return self._encode(result, request, frames)
+
+        return self.faulted(kind, text, work)
 
     def _before(self, by_action: Mapping[str, Rule], kind: str) -> None:
         if "drop-request" in by_action:
@@ -159,7 +185,7 @@ class Endpoints:
         if "delay-request" in by_action:
             self._service.faults.wait(by_action["delay-request"])
         if "throttle" in by_action:
-            raise throttled()
+            raise throttled(command_type=_COMMAND_TYPES.get(kind, kind))
         failure = by_action.get("fail")
         if failure is not None and kind not in ("ingest", "ingest-inline"):
             raise KustoError(
@@ -170,10 +196,13 @@ class Endpoints:
             )
 
     def _after(self, by_action: Mapping[str, Rule]) -> None:
+        Course(self._service.faults, by_action.values()).crash("before-reply")
         if "delay-reply" in by_action:
             self._service.faults.wait(by_action["delay-reply"])
         if "drop-reply" in by_action:
             raise _DroppedError
+        if (r := by_action.get("fail-reply")) is not None:
+            raise KustoError(r.code, r.message, status=r.status, permanent=r.permanent)
 
     def _result(
         self,
@@ -212,7 +241,7 @@ def _body(raw: bytes) -> tuple[str, str, Mapping[str, Any]]:
         properties = document.get("properties") or {}
         if isinstance(properties, str):
             properties = json.loads(properties)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise bad_request("the body must be JSON with 'db' and 'csl'") from error
     if not isinstance(text, str) or not isinstance(database, str):
         raise bad_request("'db' and 'csl' must be strings")
@@ -222,6 +251,8 @@ def _body(raw: bytes) -> tuple[str, str, Mapping[str, Any]]:
         raise bad_request("the text has half a surrogate pair, which is no character") from error
     if not isinstance(properties, dict):
         raise bad_request("'properties' must be an object")
+    if any(not isinstance(properties.get(k) or {}, dict) for k in ("Options", "Parameters")):
+        raise bad_request("'Options' and 'Parameters' of the properties must be objects")
     if not text.strip():
         raise syntax_error("the text is empty")
     return text, database, properties

@@ -4,43 +4,71 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from . import (
+    access,
+    extents,
+    listing,
+    mappings,
+    policies,
+    principals,
+    queue_commands,
+    table_details,
+    tables,
+)
 from . import commands as c
-from . import extents, listing, tables
+from . import extent_commands as e
 from .catalog import Table
 from .clock import Clock
+from .course import Course, turn
 from .engine import Engine
-from .errors import KustoError, bad_request, internal_error, throttled
+from .errors import KustoError, bad_request, throttled
+from .extent_service import ExtentService
 from .faults import Faults, Rule
+from .identity import IdentityTokens
 from .ingest import Ingestion, Ingestor
 from .kql import DEADLINE_S, Queries
-from .operations import COMPLETED, IN_PROGRESS, Journal, Operation, Request
+from .operations import COMPLETED, FAILED, Journal, Operation, Request
 from .parser import is_command, parse
+from .queued import QueuedIngestion
+from .retention import Upkeep
+from .runner import Runner, Work
 from .sources import shown
-from .types import Column, Result, columns, encoder
+from .streaming import StreamingIngestion
+from .types import Result, columns, encoder
 
 log = logging.getLogger(__name__)
 
-PENDING_MAX = 1000
-RUNNING_MAX = 4
-STOP_WAIT_S = 10.0
-
-_OPERATION_COLUMNS = (Column("OperationId", "guid"),)
+PERSIST = "persistdetails"
+"""Property of ingestions from queries: whether ``.show operation details`` knows their result."""
 
 
 class Service:
-    """Databases, tables, extents and operations, durable in a directory."""
+    """Databases, tables, extents and operations, durable in a directory.
 
-    def __init__(self, directory: Path, databases: Sequence[str], faults: Faults) -> None:
-        self.clock = Clock()
+    Attributes:
+        clock: the time, which tests may turn.
+        faults: what is to go wrong.
+        upkeep: retention and merges, in the background or when asked.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        databases: Sequence[str],
+        faults: Faults,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = clock or Clock()
         self.faults = faults
         self.engine = Engine(directory, databases)
+        self.clock.restore(self.engine.turned())
+        self.clock.on_turn(self._keep_turn)
         self.journal = Journal(self.engine)
         self.journal.prune(self.clock.now())
         abandoned = self.journal.abandon(self.clock.now())
@@ -48,10 +76,15 @@ class Service:
             log.info("%d operations of an earlier run were abandoned", abandoned)
         self.queries = Queries(self.engine, self.clock)
         self.ingestor = Ingestor(self.engine, self.journal, self.clock, directory)
-        self._running = threading.Semaphore(RUNNING_MAX)
-        self._pending: set[threading.Thread] = set()
-        self._pending_lock = threading.Lock()
-        self._stopping = threading.Event()
+        self.tokens = IdentityTokens(directory)
+        self.queued = QueuedIngestion(
+            self.engine, self.clock, self.faults, self.ingest, self.tokens
+        )
+        self.streaming = StreamingIngestion(self.engine, self.ingest)
+        self.runner = Runner(self.engine, self.journal, self.clock, faults)
+        self.upkeep = Upkeep(self.engine, self.journal, self.clock)
+        self.upkeep.start()
+        moved = ExtentService(self.engine, self.journal, self.clock, self.runner, self._inner)
         self._handlers: dict[type[c.Command], Callable[[Any, Request, list[Rule]], Result]] = {
             c.CreateTable: self._create_table,
             c.DropTables: self._drop_tables,
@@ -59,35 +92,43 @@ class Service:
             c.Ingest: self._ingest,
             c.IngestInline: self._ingest_inline,
             c.Append: self._append,
-            c.ShowExtents: self._show_extents,
-            c.DropExtents: self._drop_extents,
-            c.DropExtentTags: self._drop_extent_tags,
+            **moved.handlers,
+            e.CancelOperation: lambda cmd, r, _: self.runner.cancel(cmd.id, cmd.reason),
             c.ShowOperations: lambda cmd, r, _: self.journal.operations(cmd.ids, self.clock.now()),
             c.ShowOperationDetails: lambda cmd, r, _: self.journal.details(cmd.id),
-            c.ShowIngestionFailures: lambda cmd, r, _: self.journal.failures(cmd.operation_id),
-            c.ShowCommands: lambda cmd, r, _: self.journal.commands(),
+            c.ShowIngestionFailures: lambda cmd, r, _: self.journal.failures(
+                cmd.operation_id, self.clock.now()
+            ),
+            c.ShowCommands: lambda cmd, r, _: self.journal.commands(self.clock.now()),
             c.ShowTables: self._show_tables,
             c.ShowTableSchema: self._show_schema,
             c.ShowDatabases: self._show_databases,
             c.ShowVersion: lambda cmd, r, _: listing.version(),
             c.ShowPolicy: self._show_policy,
             c.AlterPolicy: self._alter_policy,
+            **mappings.handlers(self.engine),
+            **table_details.handlers(self.engine),
+            **principals.handlers(self.engine),
+            **queue_commands.handlers(self.queued, self.tokens),
         }
 
     def stop(self) -> None:
         """Starts nothing more: what a fault still delays stays InProgress, to be abandoned."""
-        self._stopping.set()
-        self.faults.clear()
+        self.queued.stop()
+        self.runner.stop()
 
     def close(self) -> None:
         """Waits (bounded) for operations that are running, and closes the data."""
         self.stop()
-        until = time.monotonic() + STOP_WAIT_S
-        with self._pending_lock:
-            threads = list(self._pending)
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        self.upkeep.stop()
+        self.queued.close()
+        self.runner.close()
+        self.clock.off_turn(self._keep_turn)
+        self.queries.close()
         self.engine.close()
+
+    def _keep_turn(self) -> None:
+        self.engine.keep_turned(self.clock.offset)
 
     def kind(self, text: str) -> tuple[str, c.Parsed | None]:
         """The kind by which faults know a request, and the command if it is one."""
@@ -101,11 +142,14 @@ class Service:
     ) -> Result:
         """Runs a query."""
         database = self.engine.catalog.database(request.database)
+        access.check_query(self.engine, database)
         return self.queries.run(text, database, parameters, deadline_s or DEADLINE_S)
 
     def command(self, parsed: c.Parsed, request: Request, fired: list[Rule]) -> Result:
         """Carries out a management command, and pipes its result on where it says so."""
+        turn(self.clock, fired)
         database = self.engine.catalog.database(request.database)
+        access.check(self.engine, parsed.command, database)
         named = Request(
             database,
             parsed.text,
@@ -118,10 +162,30 @@ class Service:
             return self.queries.pipe(result, parsed.pipeline, database)
         return result
 
+    def ingest(
+        self, ingestion: Ingestion, request: Request, operation_id: uuid.UUID
+    ) -> tuple[str, Result]:
+        """An ingest command of the service's own: its operation's last state, and its rows.
+
+        Queued and streaming ingestion come to this; faults on ``ingest`` hit it too.
+        """
+        access.check_ingest(self.engine, ingestion.database, ingestion.table)
+        fired = self.faults.take(c.Ingest.kind, request.text)
+        if any(rule.do == "throttle" for rule in fired):
+            raise throttled()
+        turn(self.clock, fired)
+        operation = self.runner.operation(c.Ingest, ingestion.table, request, fired)
+        operation = replace(operation, id=operation_id)
+        result = self.runner.run(self._work(ingestion), operation, fired, asynchronous=False)
+        return self.journal.state(operation_id), result
+
     # --- tables -----------------------------------------------------------------------------
 
     def _create_table(self, command: c.CreateTable, request: Request, _: list[Rule]) -> Result:
+        known = (request.database, command.table) in self.engine.catalog.tables
         table = tables.create(self.engine, request.database, command)
+        if not known:
+            principals.own(self.engine, request.database, table)
         return Result(listing.SCHEMA_COLUMNS, [listing.schema_row(table, as_json=True)])
 
     def _drop_tables(self, command: c.DropTables, request: Request, _: list[Rule]) -> Result:
@@ -132,7 +196,7 @@ class Service:
     def _clear_table(self, command: c.ClearTable, request: Request, _: list[Rule]) -> Result:
         with self.engine.write() as tx:
             table = self.engine.catalog.table(request.database, command.table)
-            extents.drop(tx, table, None)
+            extents.drop(tx, table, extents.find(tx, table))
         return Result(columns("Status:string"), [("Completed",)])
 
     def _show_tables(self, command: c.ShowTables, request: Request, _: list[Rule]) -> Result:
@@ -165,12 +229,12 @@ class Service:
             names = [catalog.table(database, command.name).name]
         with self.engine.reader() as q:
             rows: list[tuple[Any, ...]] = [
-                tables.policy_row(
+                policies.row(
                     command.entity,
                     database,
                     name,
                     command.policy,
-                    tables.policy(q, command.entity, database, name, command.policy),
+                    policies.of(q, command.entity, database, name, command.policy),
                 )
                 for name in names
             ]
@@ -183,49 +247,9 @@ class Service:
             database = name = catalog.database(command.name)
         else:
             catalog.table(database, command.name)
-        value = tables.alter_policy(self.engine, database, command)
-        row = tables.policy_row(command.entity, database, name, command.policy, value)
+        value = policies.alter(self.engine, database, command)
+        row = policies.row(command.entity, database, name, command.policy, value)
         return Result(listing.POLICY_COLUMNS, [row])
-
-    # --- extents ----------------------------------------------------------------------------
-
-    def _show_extents(self, command: c.ShowExtents, request: Request, _: list[Rule]) -> Result:
-        catalog = self.engine.catalog
-        if command.tables:
-            chosen = [catalog.table(request.database, name) for name in command.tables]
-        elif command.cluster:
-            chosen = list(catalog.tables.values())
-        else:
-            chosen = catalog.of(catalog.database(command.database or request.database))
-        return extents.show(self.engine, chosen, command)
-
-    def _drop_extents(self, command: c.DropExtents, request: Request, _: list[Rule]) -> Result:
-        chosen: list[tuple[str, Sequence[str] | None]] = []
-        if command.query is not None:
-            found = self._inner(command.query, request)
-            chosen = _extents_by_table(found)
-        elif command.table is not None:
-            chosen = [(command.table, command.ids)]
-        rows: list[tuple[Any, ...]] = []
-        with self.engine.write() as tx:
-            for name, ids in chosen:
-                table = self.engine.catalog.table(request.database, name)
-                rows.extend(extents.drop(tx, table, ids))
-        return Result(extents.DROPPED_COLUMNS, rows)
-
-    def _drop_extent_tags(
-        self, command: c.DropExtentTags, request: Request, _: list[Rule]
-    ) -> Result:
-        operation = self._operation(command, command.table, request)
-        with self.engine.write() as tx:
-            table = self.engine.catalog.table(request.database, command.table)
-            rows: list[tuple[Any, ...]] = list(extents.drop_tags(tx, table, command.tags))
-            result = Result(extents.RETAGGED_COLUMNS, rows)
-            self.journal.keep_result(tx, operation, result)
-            self.journal.record(tx, operation, COMPLETED, self.clock.now())
-        if command.asynchronous:
-            return Result(_OPERATION_COLUMNS, [(operation.id,)])
-        return result
 
     # --- ingestion --------------------------------------------------------------------------
 
@@ -249,108 +273,75 @@ class Service:
         fired: list[Rule],
         asynchronous: bool,
     ) -> Result:
-        operation = self._operation(command, ingestion.table, request)
-        if not asynchronous:
-            return self._carry_out(ingestion, operation, fired)
-        with self._pending_lock:
-            if len(self._pending) >= PENDING_MAX:
-                raise throttled(f"{PENDING_MAX} operations are waiting")
-        # The id is given back only once a restarted emulator would know it too.
-        with self.engine.write() as tx:
-            self.journal.record(tx, operation, IN_PROGRESS, operation.started)
-        thread = threading.Thread(
-            target=self._in_background,
-            args=(ingestion, operation, fired),
-            name=f"ingest-{operation.id}",
-            daemon=True,
-        )
-        with self._pending_lock:
-            self._pending.add(thread)
-        thread.start()
-        return Result(_OPERATION_COLUMNS, [(operation.id,)])
+        operation = self.runner.operation(type(command), ingestion.table, request, fired)
+        operation = replace(operation, keeps_result=asynchronous)
+        return self.runner.run(self._work(ingestion), operation, fired, asynchronous)
 
-    def _in_background(self, ingestion: Ingestion, operation: Operation, fired: list[Rule]) -> None:
-        try:
-            self._carry_out(ingestion, operation, fired)
-        except KustoError as error:
-            log.info("operation %s failed: %s", operation.id, error.code)
-        except Exception:
-            log.exception("operation %s failed unexpectedly", operation.id)
-        finally:
-            with self._pending_lock:
-                self._pending.discard(threading.current_thread())
-
-    def _carry_out(self, ingestion: Ingestion, operation: Operation, fired: list[Rule]) -> Result:
-        by_action = {rule.do: rule for rule in fired}
-        failure = by_action.get("fail")
-        self._delay(by_action.get("delay-apply"))
-        if failure is not None:
-            error = KustoError(failure.code, failure.message, permanent=failure.permanent)
+    def _work(self, ingestion: Ingestion) -> Work:
+        def fail(operation: Operation, error: KustoError, state: str) -> None:
             source = shown(ingestion.sources[0]) if ingestion.sources else ""
-            self.ingestor.fail(ingestion, operation, error, source)
-            raise error
-        with self._running:
-            return self.ingestor.run(
-                ingestion, operation, lambda: self._delay(by_action.get("delay-commit"))
-            )
+            self.ingestor.fail(ingestion, operation, error, source, state)
 
-    def _delay(self, rule: Rule | None) -> None:
-        if rule is None:
-            return
-        self.faults.wait(rule)
-        if self._stopping.is_set():
-            raise internal_error("the emulator is stopping")
+        def do(operation: Operation, course: Course) -> Result:
+            return self.ingestor.run(ingestion, operation, course)
 
-    def _append(self, command: c.Append, request: Request, _: list[Rule]) -> Result:
+        return Work(do, fail)
+
+    def _append(self, command: c.Append, request: Request, fired: list[Rule]) -> Result:
+        exists = (request.database, command.table) in self.engine.catalog.tables
+        if exists and command.must_create:
+            raise bad_request(f"table '{command.table}' exists already")
+        if not exists and not command.create:
+            self.engine.catalog.table(request.database, command.table)
+        given = {k: v for k, v in command.properties.items() if k not in ("format", PERSIST)}
+        named = Ingestion(request.database, command.table, (), given)
+
+        def fail(operation: Operation, error: KustoError, state: str) -> None:
+            self.ingestor.fail(named, operation, error, "", state)
+
+        def do(operation: Operation, course: Course) -> Result:
+            try:
+                ingestion = self._from_query(command, request, given)
+            except KustoError as error:
+                fail(operation, error, FAILED)
+                raise
+            if ingestion.inline:
+                return self.ingestor.run(ingestion, operation, course)
+            course.seal()
+            with self.engine.write() as tx:
+                self.journal.record(tx, operation, COMPLETED, self.clock.now())
+            return Result(columns("ExtentId:guid"), [])
+
+        operation = self.runner.operation(type(command), command.table, request, fired)
+        keeps = command.properties.get(PERSIST, "false").lower() == "true"
+        operation = replace(operation, keeps_result=keeps)
+        work = Work(do, fail, cancelable=True)
+        return self.runner.run(work, operation, fired, command.asynchronous)
+
+    def _from_query(
+        self, command: c.Append, request: Request, properties: Mapping[str, str]
+    ) -> Ingestion:
+        """What the command's query gives, as data to ingest into its table (made if need be)."""
         result = self._inner(command.query, request)
         known = self.engine.catalog.tables.get((request.database, command.table))
-        if known is not None and command.must_create:
-            raise bad_request(f"table '{command.table}' exists already")
         if known is None:
-            if not command.create:
-                self.engine.catalog.table(request.database, command.table)
             made = c.CreateTable(command.table, result.columns)
             known = tables.create(self.engine, request.database, made)
+            principals.own(self.engine, request.database, known)
         if [x.type for x in known.columns] != [x.type for x in result.columns]:
             raise bad_request(
                 f"the query's schema doesn't match that of table '{command.table}': "
                 f"{known.cslschema}"
             )
         document = "\n".join(_json_lines(result, known))
-        properties = {k: v for k, v in command.properties.items() if k != "format"}
-        ingestion = Ingestion(
-            request.database, known.name, (), {**properties, "format": "multijson"}, document
-        )
-        operation = self._operation(command, known.name, request)
-        if not result.rows:
-            with self.engine.write() as tx:
-                self.journal.record(tx, operation, COMPLETED, self.clock.now())
-            return Result(
-                _OPERATION_COLUMNS if command.asynchronous else columns("ExtentId:guid"), []
-            )
-        done = self.ingestor.run(ingestion, operation)
-        if command.asynchronous:
-            return Result(_OPERATION_COLUMNS, [(operation.id,)])
-        return done
+        properties = {**properties, "format": "multijson"}
+        return Ingestion(request.database, known.name, (), properties, document)
 
     def _inner(self, text: str, request: Request) -> Result:
         """The rows of what stands after ``<|``: a query, or a piped show command."""
         if is_command(text):
             return self.command(parse(text), request, [])
         return self.queries.run(text, request.database)
-
-    def _operation(self, command: c.Command, table: str, request: Request) -> Operation:
-        return Operation(uuid.uuid4(), command.operation, table, self.clock.now(), request)
-
-
-def _extents_by_table(result: Result) -> list[tuple[str, Sequence[str] | None]]:
-    places = {column.name: i for i, column in enumerate(result.columns)}
-    if "ExtentId" not in places or "TableName" not in places:
-        raise bad_request("the query must give columns 'ExtentId' and 'TableName'")
-    grouped: dict[str, list[str]] = {}
-    for row in result.rows:
-        grouped.setdefault(str(row[places["TableName"]]), []).append(str(row[places["ExtentId"]]))
-    return list(grouped.items())
 
 
 def _json_lines(result: Result, table: Table) -> list[str]:

@@ -1,39 +1,14 @@
-"""Tables and their policies: made, widened, cleared, dropped; each in one transaction."""
+"""Tables: made, widened, dropped; each in one transaction."""
 
 from __future__ import annotations
-
-import datetime as dt
-import json
-import re
-from typing import Any
 
 import duckdb
 
 from .catalog import Catalog, DecimalWidth, Table, quote
-from .commands import AlterPolicy, CreateTable
+from .commands import CreateTable
 from .engine import Engine
-from .errors import KustoError, bad_request
+from .errors import bad_request
 from .types import STORED_AS, Column
-
-_POLICY_NAMES = {
-    "retention": "RetentionPolicy",
-    "extent_tags_retention": "ExtentTagsRetentionPolicy",
-    "ingestionbatching": "IngestionBatchingPolicy",
-    "merge": "ExtentsMergePolicy",
-    "caching": "CachingPolicy",
-    "update": "UpdatePolicy",
-    "ingestiontime": "IngestionTimePolicy",
-    "streamingingestion": "StreamingIngestionPolicy",
-    "sharding": "ShardingPolicy",
-    "partitioning": "PartitioningPolicy",
-    "row_level_security": "RowLevelSecurityPolicy",
-    "restricted_view_access": "RestrictedViewAccessPolicy",
-    "roworder": "RowOrderPolicy",
-    "auto_delete": "AutoDeletePolicy",
-    "encoding": "EncodingPolicy",
-}
-_RETENTION_DEFAULTS = {"SoftDeletePeriod": "365000.00:00:00", "Recoverability": "Enabled"}
-_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def create(engine: Engine, database: str, command: CreateTable) -> Table:
@@ -150,119 +125,12 @@ def drop(engine: Engine, database: str, names: tuple[str, ...], if_exists: bool)
             tx.execute(f"DROP VIEW IF EXISTS {quote(database)}.{quote(name)}")
             tx.execute(f"DROP VIEW IF EXISTS {quote(database)}.{quote(name + '$x')}")
             tx.execute(f"DROP TABLE {table.storage}")
-            for place in ("tbl WHERE id", "col WHERE tbl", "ext WHERE tbl", "exttag WHERE tbl"):
-                tx.execute(f'DELETE FROM "$emulator".{place} = ?', [table.id])
+            tx.execute('DELETE FROM "$emulator".tbl WHERE id = ?', [table.id])
+            for place in ("col", "ext", "exttag", "mapping", "principal"):
+                tx.execute(f'DELETE FROM "$emulator".{place} WHERE tbl = ?', [table.id])
             tx.execute(
                 'DELETE FROM "$emulator".policy WHERE entity = ? AND db = ? AND name = ?',
                 ["table", database, name],
             )
             catalog = catalog.without(table)
         engine.publish(catalog)
-
-
-def policy(
-    q: duckdb.DuckDBPyConnection, entity: str, database: str, name: str, kind: str
-) -> str | None:
-    """The policy's JSON as it was set on the entity itself; None where none is."""
-    found = q.execute(
-        'SELECT value FROM "$emulator".policy '
-        "WHERE entity = ? AND db = ? AND name = ? AND policy = ?",
-        [entity, database, name, kind],
-    ).fetchone()
-    return None if found is None else str(found[0])
-
-
-def policy_row(
-    entity: str, database: str, name: str, kind: str, value: str | None
-) -> tuple[str, str, str, str, str]:
-    """A row of ``.show ... policy``."""
-    title = _POLICY_NAMES.get(kind, kind)
-    full = f"[{database}]" if entity == "database" else f"[{database}].[{name}]"
-    return (title, full, "null" if value is None else value, "", entity.capitalize())
-
-
-def alter_policy(engine: Engine, database: str, command: AlterPolicy) -> str | None:
-    """Sets, merges or deletes a policy; the new JSON. Raises KustoError where it can't be read."""
-    name = database if command.entity == "database" else command.name
-    with engine.write() as tx:
-        value = None
-        if command.value is not None:
-            before = policy(tx, command.entity, database, name, command.policy)
-            value = _policy_value(command, before)
-        tx.execute(
-            'DELETE FROM "$emulator".policy '
-            "WHERE entity = ? AND db = ? AND name = ? AND policy = ?",
-            [command.entity, database, name, command.policy],
-        )
-        if value is not None:
-            tx.execute(
-                'INSERT INTO "$emulator".policy VALUES (?,?,?,?,?)',
-                [command.entity, database, name, command.policy, value],
-            )
-    return value
-
-
-def _policy_value(command: AlterPolicy, before: str | None) -> str:
-    try:
-        given: Any = json.loads(command.value or "null")
-    except ValueError as error:
-        raise bad_request(f"policy '{command.policy}' is no JSON: {error}") from error
-    if command.policy == "retention" and isinstance(given, dict):
-        given = {**given, **_retention_settings(command)}
-        if "SoftDeletePeriod" in given:
-            given["SoftDeletePeriod"] = _clock_text(parse_period(str(given["SoftDeletePeriod"])))
-        base = json.loads(before) if command.merge and before else _RETENTION_DEFAULTS
-        given = {**base, **given}
-    elif command.merge and before and isinstance(given, dict):
-        given = {**json.loads(before), **given}
-    return json.dumps(given)
-
-
-def _retention_settings(command: AlterPolicy) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for key, value in command.settings.items():
-        if key == "softdelete":
-            settings["SoftDeletePeriod"] = value
-        elif key == "recoverability":
-            settings["Recoverability"] = value.capitalize()
-        else:
-            raise bad_request(f"retention policy has no setting '{key}'")
-    return settings
-
-
-def parse_period(text: str) -> dt.timedelta:
-    """A timespan as policies write it: ``1.00:00:00``, ``02:00:00``, ``7d``. Raises KustoError."""
-    short = re.fullmatch(r"(\d+)([dhms])", text)
-    if short:
-        return dt.timedelta(**{_UNITS[short.group(2)]: int(short.group(1))})
-    full = re.fullmatch(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?", text)
-    if full:
-        days, hours, minutes, seconds = (int(g or 0) for g in full.groups())
-        return dt.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    raise bad_request(f"'{text}' is no timespan")
-
-
-def _clock_text(period: dt.timedelta) -> str:
-    seconds = period.seconds
-    days = f"{period.days}." if period.days else ""
-    return f"{days}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-
-
-def soft_delete(q: duckdb.DuckDBPyConnection, table: Table) -> dt.timedelta | None:
-    """The soft-delete period in force (the table's, else the database's); None is forever."""
-    value = policy(q, "table", table.database, table.name, "retention") or policy(
-        q, "database", table.database, table.database, "retention"
-    )
-    return None if value is None else parse_period(json.loads(value)["SoftDeletePeriod"])
-
-
-def feeds_an_update_policy(q: duckdb.DuckDBPyConnection, table: Table) -> bool:
-    """Whether some table's update policy names this one as its source."""
-    rows = q.execute(
-        'SELECT value FROM "$emulator".policy WHERE db = ? AND policy = ?',
-        [table.database, "update"],
-    ).fetchall()
-    try:
-        return any(e.get("Source") == table.name for (v,) in rows for e in json.loads(v))
-    except (AttributeError, TypeError) as error:
-        raise KustoError("General_BadRequest", f"an update policy is malformed: {error}") from error

@@ -81,3 +81,7 @@ def numbers(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+# At the end: it needs what is above.
+from .queue_fixtures import csv, queue, shared_queue  # noqa: E402, F401

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,62 +23,118 @@ from .conftest import Kusto
 
 ROWS = 200
 KILLS = 4
+MANY_KILLS = int(os.environ.get("EOK_KILLS", "300"))
 
 
 def test_what_was_acknowledged_survives_kills_during_ingestion(
     process: EmulatorProcess, numbers
 ) -> None:
-    path = numbers(ROWS)
-    kusto = Kusto(process.cluster)
-    kusto.rows(".create table T (n:long)")
-    submitted: dict[str, str] = {}  # tag -> operation id that was given back
-    completed: set[str] = set()  # tags whose operation was seen Completed
-    stop = threading.Event()
-    counter = iter(range(100_000))
-
-    def ingest() -> None:
-        client = Kusto(process.cluster)
-        while not stop.is_set():
-            tag = f"t{next(counter)}"
-            try:
-                submitted[tag] = client.one(
-                    f".ingest async into table T ('{path}', '{path}') with (format='parquet', "
-                    f"tags='[\"ingest-by:{tag}\"]', ingestIfNotExists='[\"{tag}\"]')"
-                )
-                if client.ended(submitted[tag])["State"] == "Completed":
-                    completed.add(tag)
-            except (KustoServiceError, OSError):
-                stop.wait(0.05)  # it is being started again
-            except Exception as error:
-                if "Connection" not in repr(error) and "Network" not in type(error).__name__:
-                    raise
-                stop.wait(0.05)
-
-    threads = [threading.Thread(target=ingest) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    load = Load(process, numbers(ROWS))
+    with load:
         for _ in range(KILLS):
-            wanted = len(completed) + 5
-            wait_until(lambda wanted=wanted: len(completed) >= wanted, 20, "progress", 0.01)
+            load.wait_completed(5)
             process.kill()
             process.restart()
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-    # A tag that was never acknowledged may or may not be there; whole in either case.
-    counts = dict(
-        kusto.rows("T | summarize n=count() by tag=tostring(extent_tags()[0]) | project tag, n")
-    )
-    assert {n for n in counts.values()} == {2 * ROWS}
-    assert {f"ingest-by:{tag}" for tag in completed} <= set(counts)
-    extents = kusto.rows(".show table T extents | summarize count(), sum(RowCount) by Tags")
-    assert {tuple(row[1:]) for row in extents} == {(2, 2 * ROWS)}
-    for tag, operation in submitted.items():
-        state = kusto.ended(operation)["State"]
-        assert state in ("Completed", "Abandoned")
-        assert (state == "Completed") == (f"ingest-by:{tag}" in counts)
+    load.check()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_what_was_acknowledged_survives_hundreds_of_kills_at_any_moment(
+    process: EmulatorProcess, numbers
+) -> None:
+    seed = int(os.environ.get("EOK_SEED") or random.randrange(10**9))
+    print(f"EOK_SEED={seed}")
+    moments = random.Random(seed)
+    load = Load(process, numbers(ROWS))
+    with load:
+        for kill in range(MANY_KILLS):
+            if kill % 10 == 0:
+                load.wait_completed(1)  # or nothing would be there to be lost
+            load.stop.wait(moments.uniform(0, 0.5))
+            process.kill()
+            process.restart()
+    assert load.completed
+    load.check()
+
+
+class Load:
+    """Three clients that ingest under tags of their own, asynchronously and at once, until the end.
+
+    Attributes:
+        submitted: operation ids that were given back, by tag.
+        completed: tags whose operation was seen Completed, or whose command was answered.
+    """
+
+    def __init__(self, process: EmulatorProcess, path: str) -> None:
+        self.submitted: dict[str, str] = {}
+        self.completed: set[str] = set()
+        self.stop = threading.Event()
+        self._process = process
+        self._path = path
+        self._counter = itertools.count()
+        self._unexpected: list[Exception] = []
+        self._threads = [threading.Thread(target=self._ingest) for _ in range(3)]
+        kusto = Kusto(process.cluster)
+        kusto.rows(".create table T (n:long)")
+        kusto.client.close()
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for thread in self._threads:
+            thread.join(60)
+        assert self._unexpected == []
+
+    def wait_completed(self, more: int) -> None:
+        wanted = len(self.completed) + more
+        wait_until(lambda: len(self.completed) >= wanted, 60, "progress", 0.01)
+
+    def check(self) -> None:
+        """Each tag that was acknowledged is there whole, each other one whole or not at all."""
+        kusto = Kusto(self._process.cluster)
+        counts = dict(
+            kusto.rows("T | summarize n=count() by tag=tostring(extent_tags()[0]) | project tag, n")
+        )
+        assert set(counts.values()) == {2 * ROWS}
+        assert {f"ingest-by:{tag}" for tag in self.completed} <= set(counts)
+        extents = kusto.rows(".show table T extents | summarize count(), sum(RowCount) by Tags")
+        assert {tuple(row[1:]) for row in extents} == {(2, 2 * ROWS)}
+        for tag, operation in self.submitted.items():
+            state = kusto.ended(operation)["State"]
+            assert state in ("Completed", "Abandoned")
+            assert (state == "Completed") == (f"ingest-by:{tag}" in counts)
+        kusto.client.close()
+
+    def _ingest(self) -> None:
+        client = Kusto(self._process.cluster)
+        while not self.stop.is_set():
+            tag = f"t{next(self._counter)}"
+            form = "async " if next(self._counter) % 3 else ""
+            try:
+                self._one(client, tag, form)
+            except (KustoServiceError, OSError):
+                self.stop.wait(0.05)  # it is being started again
+            except Exception as error:
+                if "Connection" not in repr(error) and "Network" not in type(error).__name__:
+                    self._unexpected.append(error)
+                    return
+                self.stop.wait(0.05)
+        client.client.close()
+
+    def _one(self, client: Kusto, tag: str, form: str) -> None:
+        done = client.rows(
+            f".ingest {form}into table T ('{self._path}', '{self._path}') with (format='parquet', "
+            f"tags='[\"ingest-by:{tag}\"]', ingestIfNotExists='[\"{tag}\"]')"
+        )
+        if form:
+            self.submitted[tag] = done[0][0]
+            if client.ended(done[0][0])["State"] != "Completed":
+                return
+        self.completed.add(tag)
 
 
 def test_an_operation_that_a_kill_cut_off_is_abandoned_and_left_no_rows(

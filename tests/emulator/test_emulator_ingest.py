@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import datetime as dt
 import uuid
 from pathlib import Path
 
@@ -234,3 +235,140 @@ def test_a_malformed_property_is_refused_and_nothing_is_ingested(
         kusto.rows(f".ingest into table T ('{numbers(1)}') with (format='parquet', {properties})")
     assert caught.value.get_api_error().code == code
     assert kusto.one("T | count") == 0
+
+
+def test_a_named_mapping_is_used_the_tables_before_the_databases(kusto, tmp_path: Path) -> None:
+    # https://learn.microsoft.com/kusto/management/create-ingestion-mapping-command
+    path = tmp_path / "m.csv"
+    path.write_text("1,2\n")
+    ingest = f".ingest into table T ('{path}') with (format='csv', ingestionMappingReference='M')"
+    with pytest.raises(KustoApiError) as caught:
+        kusto.rows(ingest)
+    assert caught.value.get_api_error().code == "BadRequest_MappingReferenceWasNotFound"
+    kusto.rows(
+        '.create database Demo ingestion csv mapping "M" '
+        '\'[{"column":"n","Properties":{"Ordinal":"1"}}]\''
+    )
+    kusto.rows(ingest)
+    created = kusto.table(
+        ".create table T ingestion csv mapping \"M\" '['"
+        '\'{"column":"n","DataType":"long","Properties":{"Ordinal":"0"}}\' \']\''
+    )
+    assert [column.column_name for column in created.columns] == [
+        *("Name", "Kind", "Mapping", "Database", "Table")
+    ]
+    kusto.rows(ingest)
+    assert kusto.rows("T | sort by n asc") == [[1], [2]]
+    shown = kusto.rows(".show table T ingestion csv mapping 'M' | project Name, Kind, Table")
+    assert shown == [["M", "CSV", "T"]]
+    kusto.rows(".drop table T ingestion csv mapping 'M'")
+    assert kusto.rows(".show table T ingestion mappings") == []
+    assert len(kusto.rows(".show database Demo ingestion mappings")) == 1
+    with pytest.raises(KustoApiError, match="was not found"):
+        kusto.rows(".show table T ingestion csv mapping 'M'")
+
+
+def test_a_mapping_is_created_once_altered_only_if_there_and_gone_with_its_table(kusto) -> None:
+    text = '\'[{"column":"n","Properties":{"Path":"$.n"}}]\''
+    with pytest.raises(KustoApiError, match="was not found"):
+        kusto.rows(f".alter table T ingestion json mapping 'M' {text}")
+    kusto.rows(f".create table T ingestion json mapping 'M' {text}")
+    with pytest.raises(KustoApiError, match="already exists"):
+        kusto.rows(f".create table T ingestion json mapping 'M' {text}")
+    other = text.replace("$.n", "$.other")
+    for verb in ("alter", "create-or-alter"):
+        row = kusto.rows(f".{verb} table T ingestion json mapping 'M' {other}")[0]
+        assert "$.other" in row[2]
+    with pytest.raises(KustoApiError) as caught:
+        kusto.rows(".create table T ingestion json mapping 'N' '{}'")
+    assert caught.value.get_api_error().code == "BadRequest_InvalidMapping"
+    kusto.rows(".drop table T")
+    kusto.rows(".create table T (n:long)")
+    assert kusto.rows(".show table T ingestion mappings") == []
+
+
+def test_a_mapping_given_twice_is_refused(kusto, numbers) -> None:
+    with pytest.raises(KustoApiError) as caught:
+        kusto.rows(
+            f".ingest into table T ('{numbers(1)}') with (format='parquet', ingestionMapping='[]', "
+            "ingestionMappingReference='M')"
+        )
+    assert caught.value.get_api_error().code == "BadRequest_DuplicateMapping"
+
+
+def test_transformations_of_a_mapping_do_what_their_table_says(kusto, tmp_path: Path) -> None:
+    # https://learn.microsoft.com/kusto/management/mappings#mapping-transformations
+    kusto.rows(
+        ".create table X (Time:datetime, EventName:string, Props:dynamic, Bag:dynamic, "
+        "Line:long, Source:string, At:datetime)"
+    )
+    path = tmp_path / "x.json"
+    path.write_text(
+        '{"Time":"2012-01-15T10:45","Props":{"EventName":"CustomEvent","Revenue":0.456},'
+        '"events":[{"n1":"v1"},{"n2":"v2"}],"unix":1326624300}\n'
+        '{"Props":{"Other":{}},"events":[],"unix":"x"}\n'
+    )
+    mapping = [
+        '{"Column":"Time","Properties":{"Path":"$.Time"}}',
+        '{"Column":"EventName","Properties":{"Path":"$.Props.EventName"}}',
+        '{"Column":"Props","Properties":{"Path":"$.Props","Transform":"DropMappedFields"}}',
+        '{"Column":"Bag","Properties":{"Path":"$.events",'
+        '"Transform":"PropertyBagArrayToDictionary"}}',
+        '{"Column":"Line","Properties":{"Transform":"SourceLineNumber"}}',
+        '{"Column":"Source","Properties":{"Transform":"SourceLocation"}}',
+        '{"Column":"At","Properties":{"Path":"$.unix","Transform":"DateTimeFromUnixSeconds"}}',
+    ]
+    kusto.rows(
+        f".ingest into table X ('{path}') with (format='json', "
+        f"ingestionMapping='[{','.join(mapping)}]')"
+    )
+    first, second = kusto.rows("X | sort by Line asc")
+    at = dt.datetime(2012, 1, 15, 10, 45, tzinfo=dt.UTC)
+    bag = {"n1": "v1", "n2": "v2"}
+    assert first == [at, "CustomEvent", {"Revenue": 0.456}, bag, 1, str(path), at]
+    assert second == [None, "", {"Other": {}}, {}, 2, str(path), None]
+
+
+def test_an_unknown_transformation_is_refused_rather_than_left_out(kusto, numbers) -> None:
+    with pytest.raises(KustoApiError) as caught:
+        kusto.rows(
+            f".ingest into table T ('{numbers(1)}') with (format='parquet', ingestionMapping="
+            """'[{"Column":"n","Properties":{"Path":"$.n","Transform":"Halve"}}]')"""
+        )
+    assert caught.value.get_api_error().code == "BadRequest_InvalidMapping"
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "rows"),
+    [
+        ("tsv", b"a\tb\n", [["a", "b"]]),
+        ("tsve", b"a\\tb\tc\\\\n\n", [["a\tb", "c\\n"]]),
+        ("psv", b"a|b\n", [["a", "b"]]),
+        ("scsv", b"a;b\n", [["a", "b"]]),
+        ("sohsv", b"a\x01b\n", [["a", "b"]]),
+        ("txt", b'a,"b\n\nc\n', [['a,"b', ""], ["c", ""]]),
+        ("raw", b'a,"b\n\nc\n', [['a,"b\n\nc\n', ""]]),
+    ],
+)
+def test_delimited_formats_are_read_as_their_page_says(
+    kusto, tmp_path: Path, form: str, content: bytes, rows: list[list[str]]
+) -> None:
+    # https://learn.microsoft.com/kusto/ingestion-supported-formats
+    kusto.rows(".create table D (x:string, y:string)")
+    path = tmp_path / "d"
+    path.write_bytes(content)
+    kusto.rows(f".ingest into table D ('{path}') with (format='{form}')")
+    assert kusto.rows("D | sort by x asc") == rows
+
+
+def test_inline_data_may_stand_in_brackets(kusto) -> None:
+    # https://learn.microsoft.com/kusto/management/data-ingestion/ingest-inline
+    kusto.rows(".create table Logs (Date:datetime, EventDetails:dynamic)")
+    kusto.rows(
+        '.ingest inline into table Logs\n    [2015-01-01,"{""EventType"":""Read"", '
+        '""Count"":""12""}"]\n    [2015-01-02,"{""EventType"":""Write""}"]'
+    )
+    details = kusto.rows("Logs | sort by Date asc | project EventDetails")
+    assert details == [[{"EventType": "Read", "Count": "12"}], [{"EventType": "Write"}]]
+    with pytest.raises(KustoApiError, match="Syntax error"):
+        kusto.rows(".ingest inline into table Logs [2015-01-01, open")

@@ -196,3 +196,19 @@ def test_a_dynamic_over_one_mebibyte_becomes_null(kusto, tmp_path: Path) -> None
     path.write_text(json.dumps({"dy": ["x" * 2**20]}) + "\n")
     kusto.rows(".create table T (dy:dynamic)")
     assert stored(kusto, path, "json") == [[None]]
+
+
+def test_datetimes_are_read_in_the_documented_formats(kusto, tmp_path: Path) -> None:
+    # https://learn.microsoft.com/kusto/query/scalar-data-types/datetime#supported-formats
+    zones, rfc = ("", " GMT", " UTC"), ("8 Nov 14", "08-Nov-14")
+    texts = [f"{day} {at}{zone}" for day in rfc for at in ("15:05:02", "15:05") for zone in zones]
+    texts += [f"{week}, {text}" for week, text in zip(["Sat", "Saturday"] * 6, texts, strict=True)]
+    texts += [f"2014-11-08{sep}15:05:02{z}" for sep in "T " for z in ("", "Z", ".000", " GMT")]
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f'"{text}"\n' for text in texts) + "Nov\n08-Xyz-14 15:05\n15:05\n")
+    kusto.rows(".create table T (t:datetime)")
+    moment = dt.datetime(2014, 11, 8, 15, 5, tzinfo=dt.UTC)
+    read = stored(kusto, path, "csv")
+    assert [row[0] and row[0].replace(second=0) for row in read] == [moment] * len(texts) + [
+        None
+    ] * 3

@@ -1,0 +1,346 @@
+"""The commands on extents, carried out: show, drop, move, replace, merge, and change of tags."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from . import access, extents, merging, moving
+from . import commands as k
+from . import extent_commands as c
+from .catalog import Table
+from .clock import Clock
+from .course import Course
+from .engine import Engine
+from .errors import KustoError, bad_request
+from .extents import Extent
+from .faults import Rule
+from .moving import Choice, GoneError
+from .operations import ABANDONED, COMPLETED, FAILED, Journal, Operation, Request
+from .runner import Runner, Work
+from .types import Result
+
+Handler = Callable[[Any, Request, list[Rule]], Result]
+Apply = Callable[[duckdb.DuckDBPyConnection, Course], tuple[str, Result]]
+"""Within a transaction: the state the operation ends in, and its result."""
+
+
+class ExtentService:
+    """Handlers of the commands on extents; each changes all it was asked to, or nothing."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        clock: Clock,
+        runner: Runner,
+        inner: Callable[[str, Request], Result],
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._clock = clock
+        self._runner = runner
+        self._inner = inner
+        self.handlers: dict[type[k.Command], Handler] = {
+            k.ShowExtents: self._show,
+            c.DropExtents: self._drop,
+            c.DropExtentTags: self._drop_tags,
+            c.AlterExtentTags: self._alter_tags,
+            c.MoveExtents: self._move,
+            c.ReplaceExtents: self._replace,
+            c.MergeExtents: self._merge,
+        }
+
+    def _show(self, command: k.ShowExtents, request: Request, _: list[Rule]) -> Result:
+        catalog = self._engine.catalog
+        if command.tables:
+            chosen = [catalog.table(request.database, name) for name in command.tables]
+        elif command.cluster:
+            chosen = list(catalog.tables.values())
+        else:
+            chosen = catalog.of(catalog.database(command.database or request.database))
+        return extents.show(self._engine, chosen, command)
+
+    def _drop(self, command: c.DropExtents, request: Request, fired: list[Rule]) -> Result:
+        if command.query is not None:
+            asked = _by_table(self._inner(command.query, request))
+        elif command.all_tables:
+            asked = [(table.name, None) for table in self._engine.catalog.of(request.database)]
+        else:
+            asked = [(name, command.ids) for name in command.tables]
+
+        def apply(tx: duckdb.DuckDBPyConnection, _: Course) -> tuple[str, Result]:
+            chosen = self._to_drop(tx, command, request, asked)
+            if not command.pretend:
+                for table in dict.fromkeys(table for table, _ in chosen):
+                    extents.drop(tx, table, [e for t, e in chosen if t == table])
+            rows: list[tuple[object, ...]] = [(e.id, t.name, e.newest) for t, e in chosen]
+            return COMPLETED, Result(extents.DROPPED_COLUMNS, rows)
+
+        named = ",".join(dict.fromkeys(name for name, _ in asked))
+        return self._operate(command, named, request, fired, apply)
+
+    def _to_drop(
+        self,
+        tx: duckdb.DuckDBPyConnection,
+        command: c.DropExtents,
+        request: Request,
+        asked: Sequence[tuple[str, Sequence[str] | None]],
+    ) -> list[tuple[Table, Extent]]:
+        limit = None if command.older is None else self._clock.now() - command.older
+        chosen: list[tuple[Table, Extent]] = []
+        for name, ids in asked:
+            table = self._engine.catalog.table(request.database, name)
+            chosen += [(table, e) for e in extents.find(tx, table, ids, older_than=limit)]
+        chosen.sort(key=lambda pair: pair[1].newest)
+        if command.bytes_kept is not None:
+            size = sum(extent.original_size for _, extent in chosen)
+            trimmed = []
+            for table, extent in chosen:
+                if size <= command.bytes_kept:
+                    break
+                size -= extent.original_size
+                trimmed.append((table, extent))
+            chosen = trimmed
+        return chosen if command.limit is None else chosen[: command.limit]
+
+    def _drop_tags(self, command: c.DropExtentTags, request: Request, fired: list[Rule]) -> Result:
+        asked = None if command.query is None else self._inner(command.query, request)
+        gone = None if asked is None else _tags_by_extent(asked)
+
+        def change(extent: Extent) -> list[str] | None:
+            taken = command.tags if gone is None else gone.get(extent.id, ())
+            kept = [tag for tag in extent.tags if tag not in taken]
+            return kept if len(kept) < len(extent.tags) else None
+
+        return self._retag(command, None, change, request, fired)
+
+    def _alter_tags(
+        self, command: c.AlterExtentTags, request: Request, fired: list[Rule]
+    ) -> Result:
+        ids = _ids(self._inner(command.query, request))
+
+        def change(extent: Extent) -> list[str]:
+            before = extent.tags if command.merge else ()
+            return list(dict.fromkeys([*before, *command.tags]))
+
+        return self._retag(command, ids, change, request, fired)
+
+    def _retag(
+        self,
+        command: c.AlterExtentTags | c.DropExtentTags,
+        ids: Sequence[str] | None,
+        change: Callable[[Extent], list[str] | None],
+        request: Request,
+        fired: list[Rule],
+    ) -> Result:
+        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> tuple[str, Result]:
+            table = self._engine.catalog.table(request.database, command.table)
+            rows: list[tuple[object, ...]] = []
+            found = moving.choose(tx, Choice(table, ids), command.span)
+            changes = [(e, tags) for e in found if (tags := change(e)) is not None]
+            for extent, tags in changes:
+                if course.rule("failed-rows"):
+                    rows.append((extent.id, moving.FAILED, "null", "a fault was set"))
+                else:
+                    new = extents.retag(tx, table, extent, tags)
+                    rows.append((extent.id, new, " ".join(tags), ""))
+            state = FAILED if course.rule("failed-rows") else COMPLETED
+            return state, Result(extents.RETAGGED_COLUMNS, rows)
+
+        return self._operate(command, command.table, request, fired, apply, command.asynchronous)
+
+    def _move(self, command: c.MoveExtents, request: Request, fired: list[Rule]) -> Result:
+        if command.query is not None:
+            asked = _by_table(self._inner(command.query, request))
+        else:
+            asked = [(command.source or "", command.ids)]
+        return self._rearrange(command, asked, None, request, fired)
+
+    def _replace(self, command: c.ReplaceExtents, request: Request, fired: list[Rule]) -> Result:
+        dropped = _ids(self._inner(command.to_drop, request))
+        asked = _by_table(self._inner(command.to_move, request))
+        return self._rearrange(command, asked, dropped, request, fired)
+
+    def _rearrange(
+        self,
+        command: c.MoveExtents | c.ReplaceExtents,
+        asked: Sequence[tuple[str, Sequence[str] | None]],
+        dropped: Sequence[str] | None,
+        request: Request,
+        fired: list[Rule],
+    ) -> Result:
+        for name in (command.target, *(name for name, _ in asked)):
+            self._engine.catalog.table(request.database, name)
+            # A query may name other tables than the command does.
+            access.check(self._engine, c.MoveExtents(command.target, name), request.database)
+
+        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> tuple[str, Result]:
+            catalog = self._engine.catalog
+            target = catalog.table(request.database, command.target)
+            moves = [Choice(catalog.table(request.database, name), ids) for name, ids in asked]
+            if (refused := course.rule("failed-rows")) is not None:
+                return FAILED, moving.failed(_named(tx, moves, command.span), refused.message)
+            now = self._clock.now()
+            try:
+                out = []
+                if dropped is not None:
+                    out = moving.choose(tx, Choice(target, dropped), command.span)
+                rows = moving.move(
+                    tx,
+                    self._engine,
+                    moves,
+                    target,
+                    command.span,
+                    now if command.new_ingestion_time else None,
+                    keep_tags=course.rule("lose-tags") is None,
+                )
+            except GoneError as gone:
+                return FAILED, moving.failed(_named(tx, moves, command.span), str(gone))
+            extents.drop(tx, target, out)
+            rows += [(extent.id, "", "") for extent in out]
+            return COMPLETED, Result(moving.MOVED_COLUMNS, rows)
+
+        return self._operate(command, command.target, request, fired, apply, command.asynchronous)
+
+    def _merge(self, command: c.MergeExtents, request: Request, fired: list[Rule]) -> Result:
+        begun = self._clock.now()
+
+        def result(new: str) -> Result:
+            spent = max(self._clock.now() - begun, dt.timedelta(0))
+            rows: list[tuple[object, ...]] = [(ident, new, spent) for ident in command.ids]
+            return Result(merging.MERGED_COLUMNS, rows)
+
+        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> tuple[str, Result]:
+            table = self._engine.catalog.table(request.database, command.table)
+            found = extents.find(tx, table, command.ids)
+            if len(found) < len(set(command.ids)):
+                return ABANDONED, result(ABANDONED)
+            if course.rule("failed-rows") or merging.refusal(found) is not None:
+                return FAILED, result(moving.FAILED)
+            if command.dry_run:
+                return COMPLETED, result("")
+            return COMPLETED, result(merging.merge(tx, table, found))
+
+        return self._operate(command, command.table, request, fired, apply, command.asynchronous)
+
+    def _operate(
+        self,
+        command: k.Command,
+        table: str,
+        request: Request,
+        fired: list[Rule],
+        apply: Apply,
+        asynchronous: bool = False,
+    ) -> Result:
+        """Applies within one transaction, with the operation's journal in it."""
+
+        def do(operation: Operation, course: Course) -> Result:
+            empty = course.rule("no-rows")
+            try:
+                with self._engine.write() as tx:
+                    if empty is not None and not empty.applied:
+                        state, result = COMPLETED, _nothing(command)
+                    else:
+                        state, result = apply(tx, course)
+                    if empty is not None:
+                        result = Result(result.columns, [])
+                    if asynchronous and state == COMPLETED:
+                        self._journal.keep_result(tx, operation, result)
+                    told = "" if state == COMPLETED else _details(result)
+                    self._journal.record(tx, operation, state, self._clock.now(), told)
+                    course.crash("before-commit")
+            except (KustoError, GoneError, duckdb.Error) as error:
+                known = _as_kusto(error)
+                fail(operation, known, FAILED)
+                raise known from error
+            course.crash("after-commit")
+            return result
+
+        def fail(operation: Operation, error: KustoError, state: str) -> None:
+            with self._engine.write() as tx:
+                now = self._clock.now()
+                told = f"{error.code}: {error.message}"
+                self._journal.record(tx, operation, state, now, told)
+
+        operation = self._runner.operation(type(command), table, request, fired)
+        return self._runner.run(Work(do, fail), operation, fired, asynchronous)
+
+
+def _as_kusto(error: Exception) -> KustoError:
+    if isinstance(error, KustoError):
+        return error
+    if isinstance(error, GoneError):
+        return bad_request(str(error))
+    return KustoError("General_InternalServerError", str(error), permanent=False)
+
+
+def _details(result: Result) -> str:
+    return str(result.rows[0][-1]) if result.rows else ""
+
+
+def _nothing(command: k.Command) -> Result:
+    if isinstance(command, c.MergeExtents):
+        return Result(merging.MERGED_COLUMNS, [])
+    if isinstance(command, c.AlterExtentTags | c.DropExtentTags):
+        return Result(extents.RETAGGED_COLUMNS, [])
+    return Result(moving.MOVED_COLUMNS, [])
+
+
+def _named(tx: duckdb.DuckDBPyConnection, moves: Sequence[Choice], span: c.Span) -> list[str]:
+    """The ids that a move was asked for."""
+    return [
+        ident
+        for choice in moves
+        for ident in (
+            choice.ids
+            if choice.ids is not None
+            else [extent.id for extent in extents.find(tx, choice.table, None, span)]
+        )
+    ]
+
+
+def _places(result: Result, *wanted: str) -> list[int]:
+    places = {column.name: i for i, column in enumerate(result.columns)}
+    missing = [name for name in wanted if name not in places]
+    if missing:
+        raise bad_request(f"the query must give column(s) '{', '.join(wanted)}'")
+    return [places[name] for name in wanted]
+
+
+def _ids(result: Result) -> list[str]:
+    (place,) = _places(result, "ExtentId")
+    return list(dict.fromkeys(_guid(row[place]) for row in result.rows))
+
+
+def _by_table(result: Result) -> list[tuple[str, Sequence[str] | None]]:
+    extent, table = _places(result, "ExtentId", "TableName")
+    grouped: dict[str, list[str]] = {}
+    for row in result.rows:
+        ids = grouped.setdefault(str(row[table]), [])
+        if _guid(row[extent]) not in ids:
+            ids.append(_guid(row[extent]))
+    return list(grouped.items())
+
+
+def _tags_by_extent(result: Result) -> Mapping[str, set[str]]:
+    extent, tags = _places(result, "ExtentId", "Tags")
+    found: dict[str, set[str]] = {}
+    for row in result.rows:
+        value = row[tags]
+        if result.columns[tags].type == "dynamic" and isinstance(value, str):
+            value = json.loads(value)
+        listed = value if isinstance(value, list) else str(value or "").splitlines()
+        found.setdefault(_guid(row[extent]), set()).update(str(tag) for tag in listed)
+    return found
+
+
+def _guid(value: object) -> str:
+    text = str(value).lower()
+    if len(text) != 36:
+        raise bad_request(f"'{text[:100]}' is no extent id")
+    return text
