@@ -49,6 +49,7 @@ mutants: setup ## Builds of the sink with one guard removed: each is caught by t
 	@$(BIN)/python -m tests.mutants.run
 
 bench: setup ## Speed and memory against the lines that docs/reference/benchmarks.md names
+	@$(BIN)/python -m benchmarks.emulator
 	@$(BIN)/python -m benchmarks.run
 
 clean: ## Remove what was built and installed

@@ -40,11 +40,23 @@ def emulator(
     azurite: Annotated[
         bool, typer.Option("--azurite", help="Stage in an Azurite that starts and ends with it.")
     ] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; whoever reaches it reads your files.")
+    ] = "127.0.0.1",
+    principals: Annotated[
+        Path | None, typer.Option(help="JSON file of tokens: ask each request for one of them.")
+    ] = None,
 ) -> None:
     """Run a local Kusto; its first line on standard output is one JSON object."""
     from exactly_once_kusto.emulator import run
+    from exactly_once_kusto.emulator.principals import read_principals
 
-    raise typer.Exit(run(port, data, tuple(database or ("Demo",)), azurite=azurite))
+    try:
+        known = read_principals(principals)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"--principals {principals}: {error}") from None
+    databases = tuple(database or ("Demo",))
+    raise typer.Exit(run(port, data, databases, azurite=azurite, host=host, principals=known))
 
 
 @app.command()

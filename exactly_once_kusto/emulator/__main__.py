@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from . import run
 from .embedded import LOOPBACK
-from .principals import parse_principals
+from .principals import read_principals
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,20 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
         host=given.host,
         principals=principals,
     )
-
-
-def read_principals(file: Path | None) -> dict[str, object] | None:
-    """The principals by token that a file lists. Raises OSError, ValueError."""
-    if file is None:
-        return None
-    try:
-        given = json.loads(file.read_text("utf-8"))
-    except ValueError:
-        given = None  # what json says of it could tell a token
-    if not isinstance(given, dict) or not given:
-        raise ValueError("it must be a JSON object with a principal for each token")
-    parse_principals(given.items())
-    return given
 
 
 if __name__ == "__main__":

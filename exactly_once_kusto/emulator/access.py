@@ -17,6 +17,7 @@ from . import commands as c
 from .catalog import Table
 from .engine import Engine
 from .errors import KustoError
+from .extent_commands import CancelOperation
 from .mappings import DropMapping, PutMapping
 from .principals import ChangeRole, Principal, ShowPrincipals, acting, roles
 from .queue_commands import (
@@ -56,6 +57,8 @@ _NEEDS: Mapping[type[c.Command], set[str]] = {
     GetIdentityToken: _ANY,
     ShowQueuedOperations: _ANY,
     CancelQueuedOperation: _ANY,
+    # Its page names no role: who may bring rows in may cancel.
+    CancelOperation: _INGEST,
 }
 
 

@@ -6,9 +6,11 @@ manage-database-security-roles, manage-table-security-roles and reference-securi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import duckdb
@@ -203,6 +205,20 @@ def handlers(engine: Engine) -> dict[type[c.Command], Handler]:
         ChangeRole: lambda command, request, _: change(engine, request.database, command),
         ShowPrincipals: lambda command, request, _: show(engine, request.database, command),
     }
+
+
+def read_principals(file: Path | None) -> dict[str, object] | None:
+    """The principals by token that a file lists. Raises OSError, ValueError."""
+    if file is None:
+        return None
+    try:
+        given = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        given = None  # what json says of it could tell a token
+    if not isinstance(given, dict) or not given:
+        raise ValueError("it must be a JSON object with a principal for each token")
+    parse_principals(given.items())
+    return given
 
 
 def parse_principals(given: Iterable[tuple[str, object]]) -> dict[str, Principal]:

@@ -112,3 +112,17 @@ def test_an_emulator_with_azurite_says_where_to_stage_and_ends_in_order(tmp_path
 def test_the_jar_s_place_is_told() -> None:
     done = run("jar", "--json")
     assert json.loads(done.stdout)["jar"].endswith("exactly-once-kusto-flink.jar")
+
+
+@pytest.mark.parametrize("content", [None, "no json: s3cret", "[]", '{"s3cret": "nobody"}'])
+def test_a_file_of_principals_that_is_none_is_a_short_error(
+    tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "principals.json"
+    if content is not None:
+        file.write_text(content)
+    done = run("emulator", "--data", str(tmp_path / "data"), "--principals", str(file))
+    assert done.returncode == 2
+    assert "--principals" in done.stderr
+    assert "s3cret" not in done.stderr
+    assert "Traceback" not in done.stderr
