@@ -11,6 +11,9 @@ import threading
 from collections.abc import Callable
 
 EPOCH = dt.datetime(1, 1, 1)  # noqa: DTZ001 - UTC by convention
+FIRST = dt.datetime(1970, 1, 1)  # noqa: DTZ001
+LAST = dt.datetime(9000, 1, 1)  # noqa: DTZ001
+"""Between these it may be turned: what is reckoned from the time must be a time as well."""
 REAL_PAUSE_S = 0.5
 """How long ``wait_until`` trusts its own arithmetic before it looks again."""
 
@@ -25,6 +28,7 @@ class Clock:
         self._offset = offset
         self._last = EPOCH
         self._turned = threading.Condition(threading.RLock())
+        self._turning = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -40,20 +44,25 @@ class Clock:
             return self._last
 
     def set(self, moment: dt.datetime) -> dt.datetime:
-        """Makes it the given time now (without a zone: UTC), later or earlier; the new time."""
+        """Makes it the given time now (without a zone: UTC), later or earlier; the new time.
+
+        Raises ValueError where that isn't between FIRST and LAST, as every turn does.
+        """
         if moment.tzinfo is not None:
             moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-        return self._turn(moment - _machine())
+        with self._turning:
+            return self._turn(moment - _machine())
 
     def advance(self, by: dt.timedelta | float) -> dt.datetime:
         """Turns it forward by a duration or seconds (backwards if negative); the new time."""
         step = by if isinstance(by, dt.timedelta) else dt.timedelta(seconds=by)
-        with self._turned:
+        with self._turning:
             return self._turn(self._offset + step)
 
     def reset(self) -> dt.datetime:
         """Puts it back to the machine's time, which is given back."""
-        return self._turn(dt.timedelta(0))
+        with self._turning:
+            return self._turn(dt.timedelta(0))
 
     def restore(self, offset: dt.timedelta) -> None:
         """Takes up where an earlier run on the same data left it; tells no listener."""
@@ -83,8 +92,14 @@ class Clock:
         return False
 
     def _turn(self, offset: dt.timedelta) -> dt.datetime:
+        # Turns come one after the other, but whoever only asks for the time never waits for the
+        # listeners: they take the writer's lock, and who holds that asks for the time.
         with self._turned:
-            _machine() + offset  # OverflowError for what is no time any more
+            if not FIRST - _machine() <= offset <= LAST - _machine():
+                raise ValueError(
+                    f"out of range: the clock can't be turned by {offset.total_seconds():g} s, "
+                    f"it runs from {FIRST.year} to {LAST.year}"
+                )
             self._offset = offset
             self._last = EPOCH
             now = self.now()
@@ -92,6 +107,14 @@ class Clock:
         for listener in list(self._listeners):
             listener()
         return now
+
+
+def before(now: dt.datetime, period: dt.timedelta) -> dt.datetime:
+    """The moment a period ago; EPOCH where there was no such time (1,000 years are a default)."""
+    try:
+        return now - period
+    except OverflowError:
+        return EPOCH
 
 
 def _machine() -> dt.datetime:

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .clock import Clock
+from .errors import KustoError
 from .retention import Done, Upkeep
 
 WAIT_S = 60.0
@@ -51,6 +52,8 @@ async def _answer(
         return JSONResponse(await run_in_threadpool(carry_out, http.method, given))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return JSONResponse({"error": str(error)}, status_code=400)
+    except KustoError as error:
+        return JSONResponse({"error": error.message}, status_code=error.status)
 
 
 def _turned(clock: Clock, method: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import duckdb
 
 from . import extents
 from .catalog import Table
+from .clock import before
 from .extents import Extent
 from .policies import Merging
 from .types import columns
@@ -56,7 +57,8 @@ def candidates(
     found: Sequence[Extent], policy: Merging, now: dt.datetime
 ) -> list[tuple[str, list[Extent]]]:
     """What the policy wants merged, as kind and extents; oldest first, a rebuild where allowed."""
-    young = [e for e in found if policy.lookback is None or e.newest >= now - policy.lookback]
+    limit = None if policy.lookback is None else before(now, policy.lookback)
+    young = [e for e in found if limit is None or e.newest >= limit]
     groups: dict[frozenset[str], list[Extent]] = {}
     for extent in young:
         groups.setdefault(_drop_by(extent), []).append(extent)

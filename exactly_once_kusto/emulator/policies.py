@@ -137,6 +137,8 @@ def alter(engine: Engine, database: str, command: AlterPolicy) -> str | None:
     """Sets, merges or deletes a policy; the new JSON. Raises KustoError where it can't be read."""
     name = database if command.entity == "database" else command.name
     with engine.write() as tx:
+        if command.entity == "table":
+            engine.catalog.table(database, name)  # it may have been dropped meanwhile
         value = None
         if command.value is not None:
             before = of(tx, command.entity, database, name, command.policy)
@@ -167,15 +169,19 @@ def feeds_an_update_policy(q: duckdb.DuckDBPyConnection, table: Table) -> bool:
 
 
 def parse_period(text: str) -> dt.timedelta:
-    """A timespan as policies write it: ``1.00:00:00``, ``02:00:00``, ``7d``. Raises KustoError."""
+    """A timespan as policies write it: ``1.00:00:00``, ``02:00:00``, ``7d``. Raises KustoError.
+
+    What is not a whole microsecond is rounded up: a period of zero means something else.
+    """
     short = re.fullmatch(r"(\d{1,9})([dhms])", text)
-    full = re.fullmatch(r"(?:(\d{1,9})\.)?(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?", text)
+    full = re.fullmatch(r"(?:(\d{1,9})\.)?(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,7}))?)?", text)
     try:
         if short:
             return dt.timedelta(**{_UNITS[short.group(2)]: int(short.group(1))})
         if full:
-            days, hours, minutes, seconds = (int(g or 0) for g in full.groups())
-            return dt.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+            days, hours, minutes, seconds = (int(g or 0) for g in full.groups()[:4])
+            micros = -(-int((full.group(5) or "").ljust(7, "0")) // 10)
+            return dt.timedelta(days, seconds, micros, minutes=minutes, hours=hours)
     except OverflowError as error:
         raise bad_request(f"'{text}' is longer than a timespan can be") from error
     raise bad_request(f"'{text}' is no timespan")
@@ -283,4 +289,5 @@ def _retention_settings(command: AlterPolicy) -> dict[str, str]:
 def _clock_text(period: dt.timedelta) -> str:
     seconds = period.seconds
     days = f"{period.days}." if period.days else ""
-    return f"{days}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    part = f".{period.microseconds:06}0" if period.microseconds else ""
+    return f"{days}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{part}"

@@ -24,9 +24,8 @@ import duckdb
 
 from . import extents, merging, policies
 from .catalog import Table
-from .clock import EPOCH, Clock
+from .clock import Clock, before
 from .engine import Engine
-from .errors import KustoError
 from .extents import Extent
 from .operations import COMPLETED, Journal, Operation, Request
 from .types import Result
@@ -130,7 +129,7 @@ class Upkeep:
                     return
             try:
                 self.after_turn()
-            except (KustoError, duckdb.Error):
+            except Exception:  # whatever it is, the next round must come
                 log.exception("upkeep failed, and will be tried again")
 
     def _retain(self, table: Table, now: dt.datetime, done: Done) -> None:
@@ -138,9 +137,9 @@ class Upkeep:
             period = policies.soft_delete(q, table)
             rules = policies.tag_rules(q, table)
         if period is not None:
-            done.dropped += self._drop_old(table, _before(now, period))
+            done.dropped += self._drop_old(table, before(now, period))
         for rule in rules:
-            done.untagged += self._untag(table, rule.prefix, _before(now, rule.period))
+            done.untagged += self._untag(table, rule.prefix, before(now, rule.period))
 
     def _drop_old(self, table: Table, limit: dt.datetime) -> int:
         if not self._any(table, limit):
@@ -214,10 +213,3 @@ class Upkeep:
 
     def _is_current(self, table: Table) -> bool:
         return self._engine.catalog.tables.get((table.database, table.name)) == table
-
-
-def _before(now: dt.datetime, period: dt.timedelta) -> dt.datetime:
-    try:
-        return now - period
-    except OverflowError:
-        return EPOCH  # the default of 1,000 years

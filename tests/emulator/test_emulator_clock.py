@@ -112,3 +112,49 @@ def test_a_period_that_ended_while_the_emulator_was_down_ends_at_the_next_turn(p
     process.restart()
     assert (kusto.one(shown), kusto.one("T | count")) == ("", 1)
     assert process.clock.now() - Clock().now() > dt.timedelta(hours=2)
+
+
+@pytest.mark.parametrize("moment", [dt.datetime.max, dt.datetime.min, dt.datetime(1969, 12, 31)])  # noqa: DTZ001,DTZ901
+def test_the_clock_is_never_where_no_other_time_can_be_reckoned_from_it(
+    kusto, kusto_emulator, moment: dt.datetime
+) -> None:
+    with pytest.raises(ValueError, match="out of range: the clock"):
+        kusto_emulator.clock.set(moment)
+    assert kusto.rows(".show operations") == []
+    assert kusto_emulator.clock.offset == dt.timedelta(0)
+
+
+def test_whoever_asks_for_the_time_does_not_wait_for_what_a_turn_sets_off() -> None:
+    # An ingestion holds the writer's lock and asks for the time; what is due after a turn wants
+    # that lock. Each waited for the other until a timeout failed both.
+    clock = Clock()
+    waits: list[bool] = []
+
+    def listen() -> None:
+        asking = threading.Thread(target=clock.now)
+        asking.start()
+        asking.join(2)
+        waits.append(asking.is_alive())
+
+    clock.on_turn(listen)
+    clock.advance(DAY)
+    clock.set(LATER)
+    clock.reset()
+    assert waits == [False] * 3
+
+
+def test_turns_at_once_are_all_kept(kusto_emulator) -> None:
+    clock = kusto_emulator.clock
+    turns = [threading.Thread(target=lambda: clock.advance(DAY)) for _ in range(8)]
+    for turn in turns:
+        turn.start()
+    for turn in turns:
+        turn.join(30)
+    assert clock.offset == 8 * DAY
+    assert kusto_emulator._service.engine.turned() == 8 * DAY
+
+
+def test_a_fault_makes_the_clock_jump_at_any_kind_of_request(kusto, kusto_emulator) -> None:
+    kusto_emulator.faults.set({"on": "query", "do": "clock-jump", "seconds": 3600})
+    kusto.rows("print 1")
+    assert kusto_emulator.clock.offset == dt.timedelta(hours=1)

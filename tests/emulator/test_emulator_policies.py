@@ -37,7 +37,7 @@ def test_tags_go_after_their_period_and_not_before(kusto, kusto_emulator) -> Non
     before = kusto.one(".show table T extents | project ExtentId")
     kusto_emulator.clock.advance(2 * HOUR_S - 60)
     put(kusto, 2, "ingest-by:c")
-    assert tags(kusto) == ["ingest-by:a\ndrop-by:b", "ingest-by:c"]
+    assert tags(kusto) == ["ingest-by:a\r\ndrop-by:b", "ingest-by:c"]
     kusto_emulator.clock.advance(120)
     assert tags(kusto) == ["drop-by:b", "ingest-by:c"]
     assert kusto.rows(f".show table T extents ({before})") == []  # a new extent, as documented
@@ -65,7 +65,7 @@ def test_a_merged_extent_is_as_old_as_its_newest_part(kusto, kusto_emulator) -> 
     put(kusto, 2, "ingest-by:b")
     assert kusto_emulator.upkeep.run().merged == 1
     kusto_emulator.clock.advance(1.5 * HOUR_S)
-    assert tags(kusto) == ["ingest-by:a\ningest-by:b"]
+    assert tags(kusto) == ["ingest-by:a\r\ningest-by:b"]
     kusto_emulator.clock.advance(HOUR_S)
     assert (tags(kusto), kusto.one("T | count")) == ([""], 2)
     kusto_emulator.clock.advance(HOUR_S)
@@ -191,6 +191,7 @@ def test_the_batching_policy_is_read_with_its_defaults(kusto, kusto_emulator) ->
         ("extent_tags_retention", '[{"TagPrefix":"a:","RetentionPeriod":"999999999999d"}]'),
         ("extent_tags_retention", '{"TagPrefix":"a:"}'),
         ("extent_tags_retention", "[1]"),
+        ("extent_tags_retention", '[{"TagPrefix":"a:","RetentionPeriod":"-1.00:00:00"}]'),
         ("ingestionbatching", '{"MaximumBatchingTimeSpan":"00:00:05"}'),
         ("ingestionbatching", '{"MaximumRawDataSizeMB":1}'),
         ("ingestionbatching", '{"MaximumNumberOfItems":25001}'),
@@ -207,3 +208,32 @@ def test_a_policy_that_could_not_be_obeyed_is_refused(kusto, policy: str, given:
     with pytest.raises(KustoApiError, match=r"policy|Maximum|TagPrefix|timespan"):
         kusto.rows(f".alter table T policy {policy} ```{given}```")
     assert kusto.one(f".show table T policy {policy} | project Policy") == "null"
+
+
+@pytest.mark.parametrize("period", ["00:00:00.5", "00:00:00.0000001"])
+def test_a_period_of_less_than_a_second_is_not_the_period_of_zero(kusto, period: str) -> None:
+    kusto.rows(f'.alter table T policy retention ```{{"SoftDeletePeriod":"{period}"}}```')
+    shown = json.loads(kusto.one(".show table T policy retention | project Policy"))
+    assert shown["SoftDeletePeriod"].startswith("00:00:00.")
+    put(kusto, 1)  # with zero it would be refused
+
+
+def test_a_lookback_longer_than_there_was_time_merges_all(kusto, kusto_emulator) -> None:
+    long = '{"Lookback": {"Kind": "Custom", "CustomPeriod": "999999.00:00"}}'
+    kusto.rows(f".alter table T policy merge '{long}'")
+    put(kusto, 1)
+    put(kusto, 2)
+    assert kusto_emulator.upkeep.run().merged == 1
+
+
+def test_upkeep_goes_on_after_a_round_that_failed(kusto, kusto_emulator, monkeypatch) -> None:
+    rounds: list[None] = []
+
+    def fail(*_: object) -> None:
+        rounds.append(None)
+        if len(rounds) == 1:
+            raise ArithmeticError("not foreseen")
+
+    monkeypatch.setattr(kusto_emulator.upkeep, "run", fail)
+    kusto_emulator.upkeep.set(seconds=0.01)
+    wait_until(lambda: len(rounds) > 2, 20, "a later round", poll_s=0.01)
