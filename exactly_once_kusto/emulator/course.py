@@ -62,11 +62,16 @@ class Course:
         return "delay-commit" in self._rules or "race" in self._rules
 
     def race(self) -> bool:
-        """Stands at the barrier of a race if one was set: then the commit goes unchecked."""
+        """Stands at the barrier of a race if one was set: then the commit goes unchecked.
+
+        Raises StoppingError where the emulator stops meanwhile.
+        """
         rule = self._rules.get("race")
         if rule is None:
             return False
         self._faults.meet(rule, self._gives_up)
+        if self._stopping():
+            raise StoppingError
         return True
 
     def unreadable(self, number: int) -> KustoError | None:

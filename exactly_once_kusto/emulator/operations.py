@@ -238,20 +238,24 @@ class Journal:
             ).fetchone()
         return "" if found is None else str(found[0])
 
-    def details(self, ident: str) -> Result:
-        """What the operation gave. Raises KustoError unless it completed (or was skipped)."""
+    def details(self, ident: str, now: dt.datetime) -> Result:
+        """What the operation gave. Raises KustoError unless it completed (or was skipped).
+
+        Records that are late are as little known here as to ``operations``.
+        """
         with self._engine.reader() as q:
             state = q.execute(
                 'SELECT state FROM "$emulator".operation WHERE id = ?::UUID '
+                'AND seq NOT IN (SELECT seq FROM "$emulator".late WHERE shows > ?) '
                 "ORDER BY seq DESC LIMIT 1",
-                [ident],
+                [ident, now],
             ).fetchone()
             kept = q.execute(
                 'SELECT "columns", "rows" FROM "$emulator".result WHERE id = ?::UUID', [ident]
             ).fetchone()
         if state is None:
             raise bad_request(f"operation '{ident}' was not found")
-        if kept is None:
+        if kept is None or state[0] in _RUNNING:
             raise bad_request(
                 f"operation '{ident}' has no results to show: its state is {state[0]}"
             )

@@ -18,7 +18,7 @@ from .clock import Clock
 from .commands import Command
 from .course import CanceledError, Course, ended
 from .engine import Engine
-from .errors import KustoError, throttled
+from .errors import KustoError, internal_error, throttled
 from .faults import Faults, Rule
 from .operations import FAILED, IN_PROGRESS, SCHEDULED, Journal, Operation, Request
 from .types import Column, Result, columns
@@ -142,24 +142,20 @@ class Runner:
     def _in_background(self, work: Work, operation: Operation, course: Course) -> None:
         try:
             if course.rule("schedule"):
-                course.delay("schedule")
+                self._delay("schedule", work, operation, course)
                 with self._engine.write() as tx:
                     self._journal.record(tx, operation, IN_PROGRESS, self._clock.now())
             self._carry_out(work, operation, course)
         except KustoError as error:
             log.info("operation %s failed: %s", operation.id, error.code)
         except Exception:
-            log.exception("operation %s failed unexpectedly", operation.id)
+            log.exception("operation %s: its end couldn't be written down", operation.id)
         finally:
             with self._lock:
                 self._pending.pop(operation.id, None)
 
     def _carry_out(self, work: Work, operation: Operation, course: Course) -> Result:
-        try:
-            course.delay("delay-apply")
-        except CanceledError as error:
-            work.fail(operation, error, FAILED)
-            raise
+        self._delay("delay-apply", work, operation, course)
         for action, state in (("end", None), ("fail", FAILED)):
             rule = course.rule(action)
             if rule is not None:
@@ -167,4 +163,21 @@ class Runner:
                 told = ended(replace(rule, state=given))
                 work.fail(operation, told, given)
                 raise told
-        return work.do(operation, course)
+        try:
+            return work.do(operation, course)
+        except KustoError:
+            raise
+        except Exception as error:
+            log.exception("operation %s failed unexpectedly", operation.id)
+            unexpected = internal_error(f"{type(error).__name__}: {error}")
+            # Or whoever waits for its end would wait for ever.
+            if self._journal.state(operation.id) in ("", IN_PROGRESS, SCHEDULED):
+                work.fail(operation, unexpected, FAILED)
+            raise unexpected from error
+
+    def _delay(self, action: str, work: Work, operation: Operation, course: Course) -> None:
+        try:
+            course.delay(action)
+        except CanceledError as error:
+            work.fail(operation, error, FAILED)
+            raise

@@ -104,6 +104,34 @@ def test_an_ingestion_from_a_query_can_be_canceled_and_leaves_nothing(
     assert kusto.rows("T") == [[7]]
 
 
+def test_a_scheduled_ingestion_that_is_canceled_ends(kusto, kusto_emulator) -> None:
+    kusto_emulator.faults.set({"on": "append", "do": "schedule", "seconds": 60})
+    operation = kusto.one(QUERY)
+    row = kusto.table(f".cancel operation {operation}")[0]
+    assert row["CancellationState"] == "Canceled successfully"
+    wait_until(
+        lambda: states(kusto, operation) == ["Scheduled", "Canceled"], 20, "the end", poll_s=0.02
+    )
+    assert kusto.rows("T") == []
+
+
+def test_an_operation_that_fails_as_nobody_foresaw_is_failed_and_not_in_progress_for_ever(
+    kusto, kusto_emulator, numbers, monkeypatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kusto_emulator._service.ingestor, "_load", full)
+    ended = kusto.ended(kusto.one(ingest(numbers)))
+    assert ended["State"] == "Failed"
+    assert "No space left on device" in ended["Status"]
+    with pytest.raises(KustoApiError, match="No space left"):
+        kusto.rows(ingest(numbers, asynchronous=False))
+    assert kusto.rows(
+        ".show operations | summarize count() by State | where State == 'Failed'"
+    ) == [["Failed", 2]]
+
+
 def test_an_ingestion_from_files_can_not_be_canceled(kusto, kusto_emulator, numbers) -> None:
     kusto_emulator.faults.set({"on": "ingest", "do": "delay-apply", "seconds": 60})
     operation = kusto.one(ingest(numbers))
@@ -176,7 +204,10 @@ def test_a_record_appears_late_on_the_turned_clock(
     wait_until(lambda: kusto.one("T | count") == 5, 20, "the rows", poll_s=0.01)
     assert states(kusto, operation) == early
     assert [row["State"] for row in kusto.table(f".show operations {operation}")] == early
+    with pytest.raises(KustoApiError, match="InProgress" if early else "not found"):
+        kusto.rows(f".show operation {operation} details")
     kusto_emulator.clock.advance(61)
+    assert len(kusto.rows(f".show operation {operation} details")) == 1
     assert states(kusto, operation) == ["InProgress", "Completed"]
     assert kusto.ended(operation)["State"] == "Completed"
 

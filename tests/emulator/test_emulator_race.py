@@ -8,7 +8,7 @@ import pytest
 from azure.kusto.data.exceptions import KustoServiceError
 
 from exactly_once_kusto.cluster import wait_until
-from exactly_once_kusto.emulator import Faults
+from exactly_once_kusto.emulator import Faults, KustoEmulator
 
 from .conftest import Kusto
 
@@ -57,6 +57,20 @@ def test_whoever_waits_for_others_that_never_come_goes_on(kusto, kusto_emulator,
     kusto_emulator.faults.clear()
     assert kusto.ended(operation)["State"] == "Completed"
     assert kusto.one("T | count") == 6
+
+
+def test_whoever_waits_for_others_when_the_emulator_stops_is_abandoned(tmp_path, numbers) -> None:
+    with KustoEmulator(tmp_path / "k") as first:
+        kusto = Kusto(first.cluster)
+        kusto.rows(".create table T (n:long)")
+        first.faults.set({"on": "ingest", "do": "race", "count": 2, "seconds": 600})
+        operation = kusto.one(once(numbers(3), "x", asynchronous=True))
+        first.faults.wait_fired(1)
+        wait_until(lambda: first.faults.rules()[0]["standing"], 20, "it stands there", poll_s=0.01)
+    with KustoEmulator(tmp_path / "k") as second:
+        kusto = Kusto(second.cluster)
+        assert kusto.ended(operation)["State"] == "Abandoned"
+        assert kusto.one("T | count") == 0
 
 
 def test_the_barrier_lets_groups_through_one_after_the_other() -> None:
@@ -154,7 +168,8 @@ def test_a_kill_in_a_merge_loses_no_tag(process, numbers) -> None:
     kusto.rows(f".merge T ({ids})")
     process.restart()
     assert (
-        kusto.one(".show table T extents | project Tags") == "ingest-by:x\ningest-by:y\ningest-by:z"
+        kusto.one(".show table T extents | project Tags")
+        == "ingest-by:x\r\ningest-by:y\r\ningest-by:z"
     )
     for tag in "xyz":
         kusto.rows(once(numbers(4), tag))
@@ -204,7 +219,7 @@ def test_moves_and_merges_under_load_lose_and_double_no_row_in_kills(process, nu
     assert sum(count for count, _ in listed) == counted
     # An ingestion that was cut off may have been applied, and its tag may have moved before the
     # next try: so a tag may be in both tables, but each time with all of its rows.
-    tags = [tag for _, text in listed for tag in text.split("\n")]
+    tags = [tag for _, text in listed for tag in text.split("\r\n")]
     assert counted == rows * len(tags)
     assert {f"ingest-by:{tag}" for tag in done} <= set(tags)
     assert len(tags) <= len(done) + kills
