@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
-from . import access, extents, merging, moving
+from . import access, extents, merging, moving, named_extents
 from . import commands as k
 from . import extent_commands as c
 from .catalog import Table
-from .clock import Clock
+from .clock import Clock, before
 from .course import Course
 from .engine import Engine
-from .errors import KustoError, bad_request
+from .errors import KustoError
 from .extents import Extent
 from .faults import Rule
 from .moving import Choice, GoneError
 from .operations import ABANDONED, COMPLETED, FAILED, Journal, Operation, Request
 from .runner import Runner, Work
-from .types import Result
+from .types import Column, Result
 
 Handler = Callable[[Any, Request, list[Rule]], Result]
-Apply = Callable[[duckdb.DuckDBPyConnection, Course], tuple[str, Result]]
-"""Within a transaction: the state the operation ends in, and its result."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The state that an operation ends in, its result, and the status that tells why."""
+
+    state: str
+    result: Result
+    why: str = ""
+
+
+Apply = Callable[[duckdb.DuckDBPyConnection, Course], Outcome]
+"""Changes what it is to, within a transaction."""
 
 
 class ExtentService:
@@ -67,19 +78,19 @@ class ExtentService:
 
     def _drop(self, command: c.DropExtents, request: Request, fired: list[Rule]) -> Result:
         if command.query is not None:
-            asked = _by_table(self._inner(command.query, request))
+            asked = named_extents.by_table(self._inner(command.query, request))
         elif command.all_tables:
             asked = [(table.name, None) for table in self._engine.catalog.of(request.database)]
         else:
             asked = [(name, command.ids) for name in command.tables]
 
-        def apply(tx: duckdb.DuckDBPyConnection, _: Course) -> tuple[str, Result]:
+        def apply(tx: duckdb.DuckDBPyConnection, _: Course) -> Outcome:
             chosen = self._to_drop(tx, command, request, asked)
             if not command.pretend:
                 for table in dict.fromkeys(table for table, _ in chosen):
                     extents.drop(tx, table, [e for t, e in chosen if t == table])
             rows: list[tuple[object, ...]] = [(e.id, t.name, e.newest) for t, e in chosen]
-            return COMPLETED, Result(extents.DROPPED_COLUMNS, rows)
+            return Outcome(COMPLETED, Result(extents.DROPPED_COLUMNS, rows))
 
         named = ",".join(dict.fromkeys(name for name, _ in asked))
         return self._operate(command, named, request, fired, apply)
@@ -91,7 +102,7 @@ class ExtentService:
         request: Request,
         asked: Sequence[tuple[str, Sequence[str] | None]],
     ) -> list[tuple[Table, Extent]]:
-        limit = None if command.older is None else self._clock.now() - command.older
+        limit = None if command.older is None else before(self._clock.now(), command.older)
         chosen: list[tuple[Table, Extent]] = []
         for name, ids in asked:
             table = self._engine.catalog.table(request.database, name)
@@ -110,7 +121,7 @@ class ExtentService:
 
     def _drop_tags(self, command: c.DropExtentTags, request: Request, fired: list[Rule]) -> Result:
         asked = None if command.query is None else self._inner(command.query, request)
-        gone = None if asked is None else _tags_by_extent(asked)
+        gone = None if asked is None else named_extents.tags_by_extent(asked)
 
         def change(extent: Extent) -> list[str] | None:
             taken = command.tags if gone is None else gone.get(extent.id, ())
@@ -122,7 +133,7 @@ class ExtentService:
     def _alter_tags(
         self, command: c.AlterExtentTags, request: Request, fired: list[Rule]
     ) -> Result:
-        ids = _ids(self._inner(command.query, request))
+        ids = named_extents.ids(self._inner(command.query, request))
 
         def change(extent: Extent) -> list[str]:
             before = extent.tags if command.merge else ()
@@ -138,32 +149,33 @@ class ExtentService:
         request: Request,
         fired: list[Rule],
     ) -> Result:
-        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> tuple[str, Result]:
+        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> Outcome:
             table = self._engine.catalog.table(request.database, command.table)
-            rows: list[tuple[object, ...]] = []
-            found = moving.choose(tx, Choice(table, ids), command.span)
+            try:
+                found = moving.choose(tx, Choice(table, ids), command.span)
+            except GoneError as gone:
+                return _untouched(ids or (), str(gone))
             changes = [(e, tags) for e in found if (tags := change(e)) is not None]
-            for extent, tags in changes:
-                if course.rule("failed-rows"):
-                    rows.append((extent.id, moving.FAILED, "null", "a fault was set"))
-                else:
-                    new = extents.retag(tx, table, extent, tags)
-                    rows.append((extent.id, new, " ".join(tags), ""))
-            state = FAILED if course.rule("failed-rows") else COMPLETED
-            return state, Result(extents.RETAGGED_COLUMNS, rows)
+            if (refused := course.rule("failed-rows")) is not None:
+                return _untouched([extent.id for extent, _ in changes], refused.message)
+            rows: list[tuple[object, ...]] = [
+                (extent.id, extents.retag(tx, table, extent, tags), " ".join(tags), "")
+                for extent, tags in changes
+            ]
+            return Outcome(COMPLETED, Result(extents.RETAGGED_COLUMNS, rows))
 
         return self._operate(command, command.table, request, fired, apply, command.asynchronous)
 
     def _move(self, command: c.MoveExtents, request: Request, fired: list[Rule]) -> Result:
         if command.query is not None:
-            asked = _by_table(self._inner(command.query, request))
+            asked = named_extents.by_table(self._inner(command.query, request))
         else:
             asked = [(command.source or "", command.ids)]
         return self._rearrange(command, asked, None, request, fired)
 
     def _replace(self, command: c.ReplaceExtents, request: Request, fired: list[Rule]) -> Result:
-        dropped = _ids(self._inner(command.to_drop, request))
-        asked = _by_table(self._inner(command.to_move, request))
+        dropped = named_extents.ids(self._inner(command.to_drop, request))
+        asked = named_extents.by_table(self._inner(command.to_move, request))
         return self._rearrange(command, asked, dropped, request, fired)
 
     def _rearrange(
@@ -179,12 +191,12 @@ class ExtentService:
             # A query may name other tables than the command does.
             access.check(self._engine, c.MoveExtents(command.target, name), request.database)
 
-        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> tuple[str, Result]:
+        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> Outcome:
             catalog = self._engine.catalog
             target = catalog.table(request.database, command.target)
             moves = [Choice(catalog.table(request.database, name), ids) for name, ids in asked]
             if (refused := course.rule("failed-rows")) is not None:
-                return FAILED, moving.failed(_named(tx, moves, command.span), refused.message)
+                return _unmoved(_named(tx, moves, command.span), refused.message)
             now = self._clock.now()
             try:
                 out = []
@@ -200,10 +212,10 @@ class ExtentService:
                     keep_tags=course.rule("lose-tags") is None,
                 )
             except GoneError as gone:
-                return FAILED, moving.failed(_named(tx, moves, command.span), str(gone))
+                return _unmoved(_named(tx, moves, command.span), str(gone))
             extents.drop(tx, target, out)
             rows += [(extent.id, "", "") for extent in out]
-            return COMPLETED, Result(moving.MOVED_COLUMNS, rows)
+            return Outcome(COMPLETED, Result(moving.MOVED_COLUMNS, rows))
 
         return self._operate(command, command.target, request, fired, apply, command.asynchronous)
 
@@ -215,16 +227,17 @@ class ExtentService:
             rows: list[tuple[object, ...]] = [(ident, new, spent) for ident in command.ids]
             return Result(merging.MERGED_COLUMNS, rows)
 
-        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> tuple[str, Result]:
+        def apply(tx: duckdb.DuckDBPyConnection, course: Course) -> Outcome:
             table = self._engine.catalog.table(request.database, command.table)
             found = extents.find(tx, table, command.ids)
             if len(found) < len(set(command.ids)):
-                return ABANDONED, result(ABANDONED)
-            if course.rule("failed-rows") or merging.refusal(found) is not None:
-                return FAILED, result(moving.FAILED)
-            if command.dry_run:
-                return COMPLETED, result("")
-            return COMPLETED, result(merging.merge(tx, table, found))
+                return Outcome(ABANDONED, result(ABANDONED), "some of the extents are gone")
+            rule = course.rule("failed-rows")
+            why = merging.refusal(found) if rule is None else rule.message
+            if why is not None:
+                return Outcome(FAILED, result(moving.FAILED), why)
+            new = "" if command.dry_run else merging.merge(tx, table, found)
+            return Outcome(COMPLETED, result(new))
 
         return self._operate(command, command.table, request, fired, apply, command.asynchronous)
 
@@ -244,22 +257,22 @@ class ExtentService:
             try:
                 with self._engine.write() as tx:
                     if empty is not None and not empty.applied:
-                        state, result = COMPLETED, _nothing(command)
+                        done = Outcome(COMPLETED, Result(_columns(command), []))
                     else:
-                        state, result = apply(tx, course)
+                        done = apply(tx, course)
                     if empty is not None:
-                        result = Result(result.columns, [])
-                    if asynchronous and state == COMPLETED:
-                        self._journal.keep_result(tx, operation, result)
-                    told = "" if state == COMPLETED else _details(result)
-                    self._journal.record(tx, operation, state, self._clock.now(), told)
+                        done = replace(done, result=Result(_columns(command), []))
+                    if asynchronous and done.state == COMPLETED:
+                        self._journal.keep_result(tx, operation, done.result)
+                    now = self._clock.now()
+                    self._journal.record(tx, operation, done.state, now, done.why)
                     course.crash("before-commit")
-            except (KustoError, GoneError, duckdb.Error) as error:
+            except (KustoError, duckdb.Error) as error:
                 known = _as_kusto(error)
                 fail(operation, known, FAILED)
                 raise known from error
             course.crash("after-commit")
-            return result
+            return done.result
 
         def fail(operation: Operation, error: KustoError, state: str) -> None:
             with self._engine.write() as tx:
@@ -274,21 +287,29 @@ class ExtentService:
 def _as_kusto(error: Exception) -> KustoError:
     if isinstance(error, KustoError):
         return error
-    if isinstance(error, GoneError):
-        return bad_request(str(error))
     return KustoError("General_InternalServerError", str(error), permanent=False)
 
 
-def _details(result: Result) -> str:
-    return str(result.rows[0][-1]) if result.rows else ""
-
-
-def _nothing(command: k.Command) -> Result:
+def _columns(command: k.Command) -> tuple[Column, ...]:
     if isinstance(command, c.MergeExtents):
-        return Result(merging.MERGED_COLUMNS, [])
+        return merging.MERGED_COLUMNS
+    if isinstance(command, c.DropExtents):
+        return extents.DROPPED_COLUMNS
     if isinstance(command, c.AlterExtentTags | c.DropExtentTags):
-        return Result(extents.RETAGGED_COLUMNS, [])
-    return Result(moving.MOVED_COLUMNS, [])
+        return extents.RETAGGED_COLUMNS
+    return moving.MOVED_COLUMNS
+
+
+def _unmoved(ids: Sequence[str], why: str) -> Outcome:
+    """A move that did nothing: every extent 'Failed'."""
+    rows: list[tuple[object, ...]] = [(ident, moving.FAILED, why) for ident in ids]
+    return Outcome(FAILED, Result(moving.MOVED_COLUMNS, rows), why)
+
+
+def _untouched(ids: Sequence[str], why: str) -> Outcome:
+    """A change of tags that did nothing: every extent 'Failed', its tags 'null'."""
+    rows: list[tuple[object, ...]] = [(ident, moving.FAILED, "null", why) for ident in ids]
+    return Outcome(FAILED, Result(extents.RETAGGED_COLUMNS, rows), why)
 
 
 def _named(tx: duckdb.DuckDBPyConnection, moves: Sequence[Choice], span: c.Span) -> list[str]:
@@ -302,45 +323,3 @@ def _named(tx: duckdb.DuckDBPyConnection, moves: Sequence[Choice], span: c.Span)
             else [extent.id for extent in extents.find(tx, choice.table, None, span)]
         )
     ]
-
-
-def _places(result: Result, *wanted: str) -> list[int]:
-    places = {column.name: i for i, column in enumerate(result.columns)}
-    missing = [name for name in wanted if name not in places]
-    if missing:
-        raise bad_request(f"the query must give column(s) '{', '.join(wanted)}'")
-    return [places[name] for name in wanted]
-
-
-def _ids(result: Result) -> list[str]:
-    (place,) = _places(result, "ExtentId")
-    return list(dict.fromkeys(_guid(row[place]) for row in result.rows))
-
-
-def _by_table(result: Result) -> list[tuple[str, Sequence[str] | None]]:
-    extent, table = _places(result, "ExtentId", "TableName")
-    grouped: dict[str, list[str]] = {}
-    for row in result.rows:
-        ids = grouped.setdefault(str(row[table]), [])
-        if _guid(row[extent]) not in ids:
-            ids.append(_guid(row[extent]))
-    return list(grouped.items())
-
-
-def _tags_by_extent(result: Result) -> Mapping[str, set[str]]:
-    extent, tags = _places(result, "ExtentId", "Tags")
-    found: dict[str, set[str]] = {}
-    for row in result.rows:
-        value = row[tags]
-        if result.columns[tags].type == "dynamic" and isinstance(value, str):
-            value = json.loads(value)
-        listed = value if isinstance(value, list) else str(value or "").splitlines()
-        found.setdefault(_guid(row[extent]), set()).update(str(tag) for tag in listed)
-    return found
-
-
-def _guid(value: object) -> str:
-    text = str(value).lower()
-    if len(text) != 36:
-        raise bad_request(f"'{text[:100]}' is no extent id")
-    return text

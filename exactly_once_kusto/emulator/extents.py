@@ -34,6 +34,8 @@ RETAGGED_COLUMNS = columns(
     "OriginalExtentId:string, ResultExtentId:string, ResultExtentTags:string, Details:string"
 )
 NO_EXTENT = uuid.UUID(int=0)
+NEWLINE = "\r\n"
+"""Between the tags of an extent: the examples of drop-extent-tags split them there."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def show(engine: Engine, tables: Sequence[Table], command: ShowExtents) -> Resul
     shown = []
     for number, ident, newest, size, count, oldest, tags, pieces in rows:
         database, name = names[number]
-        text = "\n".join(json.loads(tags))
+        text = NEWLINE.join(json.loads(tags))
         shown.append(
             (
                 *(ident, database, name, newest, size, size, size, 0.0, pieces, pieces, "", ""),

@@ -20,7 +20,7 @@ from .engine import Engine
 from .errors import bad_request
 from .extent_commands import Span
 from .extents import Extent
-from .types import Result, columns
+from .types import columns
 
 MOVED_COLUMNS = columns("OriginalExtentId:string, ResultExtentId:string, Details:string")
 FAILED = "Failed"
@@ -94,11 +94,6 @@ def move(
             extents.rename(tx, target, [extent], new, extent.tags if keep_tags else ())
             rows.append((extent.id, new, ""))
     return rows
-
-
-def failed(moves: Sequence[str], why: str) -> Result:
-    """The result of a move that did nothing: every extent 'Failed'."""
-    return Result(MOVED_COLUMNS, [(ident, FAILED, why) for ident in moves])
 
 
 def _carry(

@@ -130,7 +130,7 @@ def test_extents_are_filtered_by_id_and_tag_as_documented(kusto) -> None:
     assert count(f"({first})") == 1
     assert count(f"({first}) where tags !contains 'A'") == 0
     row = kusto.table(f".show table T extents ({first})")[0]
-    assert (row["Tags"], row["RowCount"]) == ("aaa\nBBB\nccc", 1)
+    assert (row["Tags"], row["RowCount"]) == ("aaa\r\nBBB\r\nccc", 1)
     assert (row["DatabaseName"], row["TableName"]) == ("Demo", "T")
     assert len(kusto.rows(".show tables (T) extents where tags has 'ccc'")) == 2
     assert len(kusto.rows(".show database Demo extents")) == 3

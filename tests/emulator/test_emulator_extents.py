@@ -46,7 +46,7 @@ def test_moved_extents_take_rows_and_tags_and_leave_nothing(kusto) -> None:
     assert ids(kusto, "D") == [rows[0][1]]
     assert kusto.rows("D") == [["", "x", 1, None]]
     assert (ids(kusto, "S"), kusto.rows("S")) == ([two], [[2, "x"]])
-    assert kusto.one(".show table D extents | project Tags") == "ingest-by:a\ndrop-by:x"
+    assert kusto.one(".show table D extents | project Tags") == "ingest-by:a\r\ndrop-by:x"
     # The tag protects the table that the extent is in now, and no other.
     kusto.rows(".create table E (n:long, t:string)")
     again = "with (ingestIfNotExists='[\"a\"]', tags='[\"ingest-by:a\"]') <| 9,y,9,9"
@@ -159,7 +159,7 @@ def test_a_merge_unites_tags_rows_and_creation_times(kusto, kusto_emulator) -> N
     assert len({row[1] for row in rows}) == 1
     shown = kusto.table(".show table S extents")[0]
     assert (shown["ExtentId"], shown["RowCount"]) == (rows[0][1], 2)
-    assert set(shown["Tags"].split("\n")) == {"ingest-by:a", "ingest-by:b", "green", "drop-by:x"}
+    assert set(shown["Tags"].split("\r\n")) == {"ingest-by:a", "ingest-by:b", "green", "drop-by:x"}
     hour = shown["MaxCreatedOn"] - shown["MinCreatedOn"]
     assert dt.timedelta(minutes=59) < hour < dt.timedelta(minutes=61)
     assert kusto.rows("S | project n, ingestion_time() | order by n asc") == before
@@ -239,6 +239,52 @@ def test_details_of_a_table_count_its_extents(kusto) -> None:
     assert row["TotalOriginalSize"] > 0
     assert "9.00:00:00" in row["RetentionPolicy"]
     assert [r["TableName"] for r in kusto.table(".show tables details")] == ["D", "S"]
+
+
+def test_a_merge_that_fails_says_why(kusto) -> None:
+    one, two = put(kusto, 1, "drop-by:a"), put(kusto, 2, "drop-by:b")
+    kusto.rows(f".merge S ({one}, {two})")
+    kusto.rows(f".merge S ({one}, {GONE})")
+    told = kusto.rows(
+        ".show operations | where Operation == 'ExtentsMerge' | project State, Status"
+    )
+    assert told == [
+        ["Failed", "the extents have different sets of drop-by tags"],
+        ["Abandoned", "some of the extents are gone"],
+    ]
+
+
+def test_tags_of_extents_that_are_gone_are_not_changed_and_no_others(kusto) -> None:
+    one = put(kusto, 1, "a")
+    query = f"range x from 1 to 2 step 1 | project ExtentId = iff(x == 1, '{one}', '{GONE}')"
+    rows = kusto.rows(f".alter table S extent tags ('b') <| {query}")
+    assert [row[:3] for row in rows] == [[one, "Failed", "null"], [GONE, "Failed", "null"]]
+    assert GONE in rows[0][3]
+    assert kusto.one(".show table S extents | project Tags") == "a"
+    assert last_state(kusto, "ExtentTagsAlter") == "Failed"
+
+
+def test_the_pages_way_to_drop_some_tags_leaves_the_others(kusto) -> None:
+    put(kusto, 1, "ingest-by:a", "drop-by:x", "drop-by:y")
+    kusto.rows(
+        f".drop table S extent tags with ({WIDE}) <| .show table S extents "
+        "| where isnotempty(Tags) | extend Tags = split(Tags, '\\r\\n') "
+        "| mv-expand Tags to typeof(string) | where Tags startswith 'drop-by'"
+    )
+    assert kusto.one(".show table S extents | project Tags") == "ingest-by:a"
+
+
+def test_what_is_no_id_of_an_extent_is_a_bad_request(kusto) -> None:
+    for ident in ("x" * 36, "1", ""):
+        query = f"print ExtentId = '{ident}', TableName = 'S'"
+        for command in (".drop extents", ".move extents to table D"):
+            with pytest.raises(KustoApiError, match="is no extent id"):
+                kusto.rows(f"{command} <| {query}")
+
+
+def test_nothing_is_older_than_time(kusto) -> None:
+    put(kusto, 1)
+    assert kusto.rows(".drop extents older 999999999 days from S") == []
 
 
 @pytest.mark.parametrize(
