@@ -20,6 +20,14 @@ class Command:
     kind: ClassVar[str] = ""
     operation: ClassVar[str] = ""
 
+    def named_tables(self) -> tuple[str, ...]:
+        """The tables that it names, not those that only its query does."""
+        one = [getattr(self, key, None) for key in ("table", "source", "target")]
+        many = [getattr(self, key, ()) for key in ("tables", "names")]
+        if getattr(self, "entity", "") == "table":
+            one.append(getattr(self, "name", None))
+        return tuple(str(name) for name in (*one, *many[0], *many[1]) if name)
+
 
 @dataclass(frozen=True)
 class CreateTable(Command):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 RULES_MAX = 1000
+SECONDS_MAX = 1e9
 RACE_WAIT_S = 10.0
 """How long a race waits for the others where its rule doesn't say."""
 CRASH_POINTS = ("accepted", "after-read", "before-commit", "after-commit", "before-reply")
@@ -42,17 +44,44 @@ ACTIONS = {
     "clock-jump": "the emulator's clock is turned by `seconds`, which may be negative",
     "crash": "the process is killed `at` one of: " + ", ".join(CRASH_POINTS),
 }
+KINDS = (
+    *("any", "query", "ingest", "ingest-inline", "append", "cancel-operation"),
+    *("operations", "operation-details", "ingestion-failures", "commands"),
+    *("extents", "move-extents", "replace-extents", "merge-extents", "drop-extents"),
+    *("drop-extent-tags", "alter-extent-tags"),
+    *("create-table", "drop-table", "clear-table", "tables", "table-details", "schema"),
+    *("databases", "version", "policy", "alter-policy", "principals", "change-role"),
+    *("mappings", "put-mapping", "drop-mapping", "ingestion-resources", "identity-token"),
+    *("streaming", "queued", "queued-status", "ingestion-configuration", "queued-blob"),
+    *("queued-operations", "cancel-queued-operation"),
+)
+"""What ``on`` may be: the kinds of commands, of requests without one, and ``any``."""
+_SHAPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "bool": (bool,),
+}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a request acts: its database, and the tables that it names."""
+
+    database: str = ""
+    tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Rule:
     """One fault.
 
-    ``on`` is a kind of command (``ingest``, ``operations``, ``operation-details``, ``extents``,
-    ``schema``, ..., ``query``) or ``any``; ``do`` one of ACTIONS; the first ``after`` matches pass
+    ``on`` is one of KINDS, ``do`` one of ACTIONS; the first ``after`` matches pass
     unharmed, then it fires ``times`` times (None: always), each time with probability ``chance``
-    (drawn from ``seed``). ``contains`` narrows it to requests whose text has that part. The other
-    keys belong to actions; ACTIONS names them.
+    (drawn from ``seed``). ``contains`` narrows it to requests whose text has that part,
+    ``database`` and ``table`` to those that act there (a query: that has the table's name as a
+    word). The other keys belong to actions; ACTIONS names them.
     """
 
     on: str
@@ -60,6 +89,8 @@ class Rule:
     times: int | None = 1
     after: int = 0
     contains: str = ""
+    database: str = ""
+    table: str = ""
     seconds: float = 0.0
     code: str = "General_InternalServerError"
     message: str = "a fault was set"
@@ -77,6 +108,17 @@ class Rule:
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't be a rule."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            shape = str(field.type)
+            if not isinstance(value, _SHAPES[shape]) or isinstance(value, bool) != (
+                shape == "bool"
+            ):
+                raise ValueError(f"a fault's '{field.name}' must be of type {shape}")
+        if self.on not in KINDS:
+            raise ValueError(f"'on' is '{self.on}': it must be one of {', '.join(KINDS)}")
+        if self.on == "queued-blob" and (self.database or self.table):
+            raise ValueError("on 'queued-blob', use 'contains': its text has the names")
         if self.do not in ACTIONS:
             raise ValueError(f"'do' is '{self.do}': it must be one of {', '.join(ACTIONS)}")
         if self.state not in STATES:
@@ -85,14 +127,27 @@ class Rule:
             raise ValueError(f"'at' is '{self.at}': it must be one of {', '.join(CRASH_POINTS)}")
         if self.do != "clock-jump" and self.seconds < 0:
             raise ValueError("'seconds' can't be negative")
-        if not math.isfinite(self.seconds) or not 0 <= self.chance <= 1:
-            raise ValueError("'seconds' must be finite, 'chance' between 0 and 1")
+        if not abs(self.seconds) <= SECONDS_MAX or not 0 <= self.chance <= 1:
+            raise ValueError(f"'seconds' is at most {SECONDS_MAX:g}, 'chance' between 0 and 1")
+        if not 400 <= self.status <= 599:
+            raise ValueError("'status' must be between 400 and 599")
         if min(self.after, self.extents, self.source, self.bytes) < 0:
             raise ValueError("'after', 'extents', 'source' and 'bytes' can't be negative")
         if self.count < 1 or (self.times is not None and self.times < 1):
             raise ValueError("a fault's 'times' and 'count' are at least 1")
         if self.do == "race" and self.times is not None:
             object.__setattr__(self, "times", max(self.times, self.count))
+
+    def matches(self, kind: str, text: str, scope: Scope) -> bool:
+        """Whether it is meant for such a request."""
+        if self.on not in (kind, "any") or self.contains not in text:
+            return False
+        if self.database and self.database.lower() != scope.database.lower():
+            return False
+        if not self.table or self.table in scope.tables:
+            return True
+        named = rf"(?<!\w){re.escape(self.table)}(?!\w)"
+        return kind == "query" and re.search(named, text) is not None
 
 
 def rule(given: Mapping[str, Any] | Rule) -> Rule:
@@ -127,7 +182,12 @@ class _State:
         return self.rule.times is not None and self.fired >= self.rule.times
 
     def shown(self) -> dict[str, Any]:
-        return {**asdict(self.rule), "seen": self.seen, "fired": self.fired}
+        return {
+            **asdict(self.rule),
+            "seen": self.seen,
+            "fired": self.fired,
+            "standing": self.standing,
+        }
 
 
 class Faults:
@@ -161,7 +221,10 @@ class Faults:
         self._replace([])
 
     def rules(self) -> list[dict[str, Any]]:
-        """Every rule with how often it was matched (``seen``) and has ``fired``."""
+        """Every rule, how often it was matched (``seen``) and has ``fired``; see ``meet`` too.
+
+        ``standing`` is how many came to the barrier of a race.
+        """
         with self._changed:
             return [state.shown() for state in self._states]
 
@@ -179,15 +242,13 @@ class Faults:
         if not enough:
             raise TimeoutError(f"faults fired {self.fired()} times in {timeout_s:g} s, not {count}")
 
-    def take(self, kind: str, text: str) -> list[Rule]:
+    def take(self, kind: str, text: str, scope: Scope = Scope()) -> list[Rule]:
         """The rules that fire for this request, used up by it: at most one of each action."""
         taken: dict[str, Rule] = {}
         with self._changed:
             for state in self._states:
                 r = state.rule
-                if r.on not in (kind, "any") or r.contains not in text or r.do in taken:
-                    continue
-                if state.spent():
+                if r.do in taken or state.spent() or not r.matches(kind, text, scope):
                     continue
                 state.seen += 1
                 if state.seen > r.after and state.random.random() < r.chance:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from . import access, envelopes
 from .errors import too_large
-from .faults import Rule
+from .faults import Rule, Scope
 from .operations import Request
 from .rest_ingestion import RestIngestion
 from .service import Service
@@ -35,7 +35,9 @@ class Front(Protocol):
     ) -> Response:
         """The answer, or the error's body; ids in headers."""
 
-    def faulted(self, kind: str, text: str, work: Callable[[list[Rule]], bytes]) -> bytes:
+    def faulted(
+        self, kind: str, text: str, scope: Scope, work: Callable[[list[Rule]], bytes]
+    ) -> bytes:
         """The work, with what faults on that kind do before and after it."""
 
 
@@ -72,7 +74,8 @@ class IngestionEndpoints:
                 result = self._service.streaming.run(named, table, parameters, body)
                 return _json(envelopes.v1(result))
 
-            return await run_in_threadpool(self._front.faulted, "streaming", table, run)
+            scope = Scope(named.database, (table,))
+            return await run_in_threadpool(self._front.faulted, "streaming", table, scope, run)
 
         return await self._front.guarded(http, work)
 
@@ -84,6 +87,7 @@ class IngestionEndpoints:
                 self._front.faulted,
                 "ingestion-configuration",
                 "",
+                Scope(),
                 lambda _: _json(self._rest.configuration()),
             )
 
@@ -101,6 +105,7 @@ class IngestionEndpoints:
                 self._front.faulted,
                 "queued",
                 raw.decode("utf-8", "replace"),
+                Scope(database, (table.name,)),
                 lambda _: _json(self._rest.submit(database, table.name, raw)),
             )
 
@@ -119,6 +124,7 @@ class IngestionEndpoints:
                 self._front.faulted,
                 "queued-status",
                 operation,
+                Scope(database, (table,)),
                 lambda _: _json(self._rest.status(database, table, operation, details)),
             )
 

@@ -22,9 +22,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from . import control, envelopes
 from .commands import Parsed
-from .course import Course
+from .course import Course, turn
 from .errors import KustoError, bad_request, internal_error, syntax_error, throttled
-from .faults import Faults, Rule
+from .faults import Faults, Rule, Scope
 from .ingestion_endpoints import IngestionEndpoints
 from .operations import Request
 from .policies import parse_period
@@ -158,11 +158,14 @@ class Endpoints:
         database = getattr(http.state, "database", None)
         return JSONResponse(told.body(client_request, activity, database), told.status, headers)
 
-    def faulted(self, kind: str, text: str, work: Callable[[list[Rule]], bytes]) -> bytes:
+    def faulted(
+        self, kind: str, text: str, scope: Scope, work: Callable[[list[Rule]], bytes]
+    ) -> bytes:
         """What the work gives, with what faults on that kind do before and after it."""
-        fired = self._service.faults.take(kind, text)
+        fired = self._service.faults.take(kind, text, scope)
         by_action = {rule.do: rule for rule in fired}
         self._before(by_action, kind)
+        turn(self._service.clock, fired)
         try:
             return work(fired)
         finally:
@@ -177,7 +180,8 @@ class Endpoints:
             result = self._result(text, parsed, request, properties, fired)
             return self._encode(result, request, frames)
 
-        return self.faulted(kind, text, work)
+        named = () if parsed is None else parsed.command.named_tables()
+        return self.faulted(kind, text, Scope(request.database, named), work)
 
     def _before(self, by_action: Mapping[str, Rule], kind: str) -> None:
         if "drop-request" in by_action:

@@ -29,7 +29,7 @@ from .course import Course, turn
 from .engine import Engine
 from .errors import KustoError, bad_request, throttled
 from .extent_service import ExtentService
-from .faults import Faults, Rule
+from .faults import Faults, Rule, Scope
 from .identity import IdentityTokens
 from .ingest import Ingestion, Ingestor
 from .kql import DEADLINE_S, Queries
@@ -95,7 +95,9 @@ class Service:
             **moved.handlers,
             e.CancelOperation: lambda cmd, r, _: self.runner.cancel(cmd.id, cmd.reason),
             c.ShowOperations: lambda cmd, r, _: self.journal.operations(cmd.ids, self.clock.now()),
-            c.ShowOperationDetails: lambda cmd, r, _: self.journal.details(cmd.id),
+            c.ShowOperationDetails: lambda cmd, r, _: self.journal.details(
+                cmd.id, self.clock.now()
+            ),
             c.ShowIngestionFailures: lambda cmd, r, _: self.journal.failures(
                 cmd.operation_id, self.clock.now()
             ),
@@ -128,6 +130,7 @@ class Service:
         self.engine.close()
 
     def _keep_turn(self) -> None:
+        # Turns come one after the other: the last one written is the last one made.
         self.engine.keep_turned(self.clock.offset)
 
     def kind(self, text: str) -> tuple[str, c.Parsed | None]:
@@ -147,7 +150,6 @@ class Service:
 
     def command(self, parsed: c.Parsed, request: Request, fired: list[Rule]) -> Result:
         """Carries out a management command, and pipes its result on where it says so."""
-        turn(self.clock, fired)
         database = self.engine.catalog.database(request.database)
         access.check(self.engine, parsed.command, database)
         named = Request(
@@ -170,7 +172,8 @@ class Service:
         Queued and streaming ingestion come to this; faults on ``ingest`` hit it too.
         """
         access.check_ingest(self.engine, ingestion.database, ingestion.table)
-        fired = self.faults.take(c.Ingest.kind, request.text)
+        scope = Scope(ingestion.database, (ingestion.table,))
+        fired = self.faults.take(c.Ingest.kind, request.text, scope)
         if any(rule.do == "throttle" for rule in fired):
             raise throttled()
         turn(self.clock, fired)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from azure.kusto.data.exceptions import KustoApiError, KustoNetworkError, KustoThrottlingError
 
-from exactly_once_kusto.emulator import Faults
+from exactly_once_kusto.emulator import Faults, KustoEmulator
+from exactly_once_kusto.emulator.commands import Command
+from exactly_once_kusto.emulator.faults import KINDS
 from exactly_once_kusto.emulator.process import RemoteFaults
+
+from .conftest import Kusto
 
 
 @pytest.fixture(autouse=True)
@@ -152,8 +157,54 @@ def test_faults_are_set_shown_and_cleared_over_http(kusto, kusto_emulator) -> No
         {"on": "query", "do": "throttle", "times": 0},
         {"on": "query", "do": "delay-reply", "seconds": -1},
         {"on": "query", "do": "delay-reply", "seconds": "x"},
+        {"on": "query", "do": "delay-reply", "seconds": 1e300},
+        {"on": "query", "do": "delay-reply", "seconds": float("nan")},
+        {"on": "query", "do": "throttle", "contains": 5},
+        {"on": "query", "do": "throttle", "permanent": "yes"},
+        {"on": "query", "do": "throttle", "after": True},
+        {"on": "query", "do": "fail", "status": 200},
+        {"on": "query", "do": "fail", "message": None},
+        {"on": "queries", "do": "fail"},
+        {"on": "queued-blob", "do": "duplicate-message", "table": "T"},
     ],
 )
 def test_what_is_no_fault_is_refused(given: dict) -> None:
-    with pytest.raises(ValueError, match=r"fault|do|seconds"):
+    with pytest.raises(ValueError, match=r"fault|do|seconds|status|on"):
         Faults().set(given)
+
+
+def test_a_fault_may_be_for_one_table(kusto, kusto_emulator) -> None:
+    kusto.rows(".create table U (n:long)")
+    kusto_emulator.faults.set({"on": "any", "do": "throttle", "times": None, "table": "U"})
+    kusto.rows(".ingest inline into table T <| 1")
+    kusto.rows(".show table T extents")
+    kusto.rows("T | where n == 1 // TUT")
+    for text in (
+        ".ingest inline into table U <| 1",
+        ".show tables (T, U) extents",
+        ".move extents all from table U to table T",
+        ".alter-merge table U policy retention softdelete = 1d",
+        "union T, U",
+    ):
+        with pytest.raises(KustoThrottlingError):
+            kusto.rows(text)
+    assert kusto_emulator.faults.fired() == 5
+
+
+def test_a_fault_may_be_for_one_database(tmp_path) -> None:
+    with KustoEmulator(tmp_path / "k", databases=["Demo", "Other"]) as running:
+        kusto = Kusto(running.cluster)
+        running.faults.set({"on": "query", "do": "throttle", "database": "other"})
+        kusto.rows("print 1")
+        with pytest.raises(KustoThrottlingError):
+            kusto.rows("print 1", database="Other")
+        kusto.client.close()
+
+
+def test_every_kind_of_command_can_be_hit_by_a_fault() -> None:
+    def kinds(command: type[Command]) -> set[str]:
+        return {command.kind}.union(*(kinds(below) for below in command.__subclasses__()))
+
+    assert kinds(Command) - {""} <= set(KINDS)
+    told = (Path(__file__).parents[2] / "docs" / "reference" / "emulator.md").read_text("utf-8")
+    assert [kind for kind in KINDS if f"`{kind}`" not in told] == []
