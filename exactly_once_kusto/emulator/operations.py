@@ -182,7 +182,12 @@ class Journal:
         )
 
     def prune(self, now: dt.datetime) -> None:
-        """Forgets what is older than the documentation says that the service keeps."""
+        """Forgets what is older than the documentation says that the service keeps.
+
+        Takes the writer's lock only where there is such a thing: it is called every few seconds.
+        """
+        if not self._any_old(now):
+            return
         with self._engine.write() as tx:
             for table, column, days in _KEPT:
                 tx.execute(
@@ -194,6 +199,15 @@ class Journal:
                 'WHERE id NOT IN (SELECT id FROM "$emulator".operation)'
             )
             tx.execute('DELETE FROM "$emulator".late WHERE shows < ?', [now])
+
+    def _any_old(self, now: dt.datetime) -> bool:
+        with self._engine.reader() as q:
+            for table, column, days in (*_KEPT, ("late", "shows", 0)):
+                limit = now - dt.timedelta(days=days)
+                where = f'"$emulator".{table} WHERE {column} < ?'
+                if q.execute(f"SELECT 1 FROM {where} LIMIT 1", [limit]).fetchone():
+                    return True
+        return False
 
     def abandon(self, now: dt.datetime) -> int:
         """Ends what a killed emulator left running as ``Abandoned``; none of it was committed."""

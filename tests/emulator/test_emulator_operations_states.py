@@ -297,3 +297,25 @@ def test_canceling_and_committing_never_both_succeed(kusto, kusto_emulator) -> N
         assert kusto.ended(operation)["State"] == ("Canceled" if canceled else "Completed")
         assert kusto.rows(f"T | where n == {n} | count") == [[0 if canceled else 1]]
     assert kusto.one("T | count") == 12 - wins
+
+
+def test_what_is_forgotten_leaves_nothing_behind_on_disk(kusto, kusto_emulator, numbers) -> None:
+    kusto_emulator.faults.set({"on": "ingest", "do": "late-end", "seconds": 60})
+    kusto.one(ingest(numbers))
+    wait_until(lambda: kusto.one("T | count") == 5, 20, "the rows", poll_s=0.01)
+    with pytest.raises(KustoApiError):
+        kusto.rows(".ingest into table T ('/nowhere') with (format='parquet')")
+    kept = ("operation", "result", "late", "failure", "command")
+
+    def counts() -> list[int]:
+        with kusto_emulator._service.engine.reader() as q:
+            found = [q.execute(f'SELECT count(*) FROM "$emulator".{t}').fetchone() for t in kept]
+        return [row[0] for row in found]
+
+    assert counts() == [3, 1, 1, 1, 2]
+    kusto_emulator.clock.advance(61)
+    assert counts() == [3, 1, 0, 1, 2]
+    kusto_emulator.clock.advance(14 * DAY_S)
+    assert counts() == [0, 0, 0, 0, 2]
+    kusto_emulator.clock.advance(16 * DAY_S)
+    assert counts() == [0, 0, 0, 0, 0]
