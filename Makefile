@@ -39,8 +39,10 @@ lint: setup ## ruff, mypy strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Tests that start JVMs have the machine to themselves: one cluster for all, and real time-outs.
 test: lint ## Lint and the tests that fit into 15 minutes
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -n 2 --dist loadfile -m "not slow and not flink"
+	$(PYTEST) -m "not slow and flink"
 
 test-all: lint ## All tests, those of the road on a directory and on Azurite
 	$(PYTEST) --staging both
