@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from .errors import syntax_error
 
 COMMAND_LENGTH_MAX = 8 * 1024 * 1024
+TOLD_MAX = 80
+"""So many characters of a token an error tells."""
 
 _SKIP = re.compile(r"(?:\s+|//[^\n]*)*")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![\w-])")
@@ -19,6 +21,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _NUMBER = re.compile(r"\d[\w.:]*")
 _STRING_START = re.compile(r"[hH]?@?['\"]|```|~~~")
 _PUNCTUATION = re.compile(r"<\||!=|!(?=\w)|.", re.DOTALL)
+_LOW_SURROGATE = re.compile(r"\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
@@ -31,6 +34,13 @@ class Token:
     start: int
     end: int
     obfuscated: bool = False
+
+    @property
+    def told(self) -> str:
+        """What an error may tell of it: no obfuscated literal, and not more than some of it."""
+        if self.obfuscated:
+            return "h'*****'"
+        return self.value if len(self.value) <= TOLD_MAX else f"{self.value[:TOLD_MAX]}..."
 
 
 class Lexer:
@@ -177,7 +187,7 @@ class Lexer:
             code = int(digits, 16)
             if code <= 0x10FFFF:
                 # Two escapes may be one character in UTF-16, as in JSON.
-                low = re.match(r"\\u([dD][c-fC-F][0-9a-fA-F]{2})", self.text[at + 1 + width :])
+                low = _LOW_SURROGATE.match(self.text, at + 1 + width)
                 if 0xD800 <= code < 0xDC00 and low:
                     pair = 0x10000 + ((code - 0xD800) << 10) + (int(low.group(1), 16) - 0xDC00)
                     return chr(pair), at + 1 + width + 6
@@ -204,9 +214,12 @@ class Lexer:
 
 def obfuscate(text: str, secrets: list[tuple[int, int]]) -> str:
     """The text with every obfuscated literal replaced by asterisks, as journals keep it."""
-    for start, end in sorted(secrets, reverse=True):
-        text = f"{text[:start]}h'*****'{text[end:]}"
-    return text
+    shown, done = [], 0
+    # A literal that was looked at and then read again stands there twice.
+    for start, end in sorted(set(secrets)):
+        shown += [text[done:start], "h'*****'"]
+        done = end
+    return "".join(shown) + text[done:]
 
 
 def quote_name(name: str) -> str:

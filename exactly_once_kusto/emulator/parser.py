@@ -12,6 +12,7 @@ from .lexer import Lexer, obfuscate
 from .reader import Reader, unknown
 from .types import Column, canonical_type
 
+NAME_LENGTH_MAX = 1024
 _VERB = re.compile(r"\s*(?://[^\n]*\n\s*)*\.([a-zA-Z]+(?:-[a-zA-Z]+)*)")
 
 
@@ -38,7 +39,7 @@ def parse(text: str) -> c.Parsed:
     elif tail.value == "|":
         pipeline = lexer.rest()
     else:
-        raise syntax_error(f"unexpected '{tail.value}' at position {tail.start}")
+        raise syntax_error(f"unexpected '{tail.told}' at position {tail.start}")
     return c.Parsed(command, pipeline, obfuscate(text, lexer.secrets))
 
 
@@ -47,7 +48,7 @@ def _create(r: Reader, merge: bool = False) -> c.Command:
         return _put_mapping(r, "create")
     if not r.take("table"):
         raise r.unknown()
-    table = r.entity()
+    table = _new_name(r.entity())
     if not merge and r.take("ingestion"):
         return mappings.read_put(r, "table", table, "create")
     if not r.ahead("("):
@@ -57,7 +58,7 @@ def _create(r: Reader, merge: bool = False) -> c.Command:
     while not r.take(")"):
         if columns:
             r.need(",")
-        name = r.name()
+        name = _new_name(r.name())
         r.need(":")
         declared = r.name()
         scalar = canonical_type(declared)
@@ -68,6 +69,19 @@ def _create(r: Reader, merge: bool = False) -> c.Command:
     return c.CreateTable(
         table, tuple(columns), merge, given.get("folder", ""), given.get("docstring", "")
     )
+
+
+def _new_name(name: str) -> str:
+    """The name, if an entity may have it: https://learn.microsoft.com/kusto/query/schema-entities/entity-names.
+
+    Which characters the service allows is not held against it.
+    """
+    if not 1 <= len(name) <= NAME_LENGTH_MAX or "\0" in name:
+        raise syntax_error(
+            f"a name has 1 to {NAME_LENGTH_MAX} characters, none of them NUL; this one has "
+            f"{len(name)}: '{name[:80]}'"
+        )
+    return name
 
 
 def _put_mapping(r: Reader, verb: str) -> c.Command:

@@ -14,7 +14,8 @@ _RECORD = re.compile(r'\s*\[((?:[^"\]]|"[^"]*")*)\]')
 
 def unknown(text: str) -> KustoError:
     """The error for a command that the emulator hasn't."""
-    first = " ".join(text.split())[:80]
+    # Up to the first literal, which may be a secret.
+    first = " ".join(re.split(r"[hH]?@?['\"]|```|~~~", text[:1000], maxsplit=1)[0].split())[:80]
     return not_supported(f"the command '{first}'")
 
 
@@ -42,7 +43,7 @@ class Reader:
         token = self.lexer.next()
         if token.kind not in ("word", "punctuation") or token.value.lower() not in words:
             raise syntax_error(
-                f"expected {' or '.join(words)}, found '{token.value}' at position {token.start}"
+                f"expected {' or '.join(words)}, found '{token.told}' at position {token.start}"
             )
         return token.value.lower()
 
@@ -60,7 +61,7 @@ class Reader:
         """A name, quoted or not."""
         token = self.lexer.next()
         if token.kind not in ("word", "name"):
-            raise syntax_error(f"expected a name, found '{token.value}' at position {token.start}")
+            raise syntax_error(f"expected a name, found '{token.told}' at position {token.start}")
         return token.value
 
     def entity(self) -> str:
@@ -76,7 +77,7 @@ class Reader:
         token = self.lexer.next()
         if token.kind != "string":
             raise syntax_error(
-                f"expected a string literal, found '{token.value}' at position {token.start}"
+                f"expected a string literal, found '{token.told}' at position {token.start}"
             )
         return token.value
 
@@ -89,8 +90,7 @@ class Reader:
             token = self.lexer.next()
             self.need(")")
         if token.kind not in ("guid", "string") or not _GUID.fullmatch(token.value):
-            found = token.value[:80]
-            raise syntax_error(f"expected a guid, found '{found}' at position {token.start}")
+            raise syntax_error(f"expected a guid, found '{token.told}' at position {token.start}")
         return token.value.lower()
 
     def listed(self, item: Callable[[], str]) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class Reader:
             if token.value.lower() in ("datetime", "guid", "time", "timespan") and self.take("("):
                 return self.raw_until(")")
             return token.value
-        raise syntax_error(f"expected a value, found '{token.value}' at position {token.start}")
+        raise syntax_error(f"expected a value, found '{token.told}' at position {token.start}")
 
     def raw_until(self, close: str) -> str:
         """The text up to a closing token, which is consumed."""
