@@ -35,7 +35,8 @@ class IdentityTokens:
     def read(self, token: str) -> Principal | None:
         """Whom a token was given to. Raises KustoError for one that isn't this emulator's."""
         shown, _, signature = token.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(shown).encode()):
+        given, own = (text.encode("utf-8", "replace") for text in (signature, self._sign(shown)))
+        if not hmac.compare_digest(given, own):
             why = "is not one of this emulator's" if token else "is missing"
             raise KustoError(
                 "BadRequest_InvalidKustoIdentityToken",
@@ -46,7 +47,7 @@ class IdentityTokens:
         return None if named is None else Principal(named[0], tuple(named[1:]))
 
     def _sign(self, shown: str) -> str:
-        return hmac.new(self._key, shown.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, shown.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def _key(file: Path) -> bytes:

@@ -28,6 +28,8 @@ IN_PROGRESS = "InProgress"
 CANCELED = "Canceled"
 
 PERMANENT, EXHAUSTED = "Permanent", "Exhausted"
+DETAILS_LENGTH_MAX = 4096
+"""So much of its details a report tells: a message of a queue holds 48 KB."""
 
 # Properties of the request rather than of the data; whatever else is said goes to the ingestion.
 _OF_THE_REQUEST = frozenset({"authorizationcontext", "mappingreference"})
@@ -132,6 +134,11 @@ def property_texts(given: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
+def check_text(document: object) -> None:
+    """Raises ValueError for JSON with half a surrogate pair, which nothing could store or send."""
+    json.dumps(document, ensure_ascii=False).encode()
+
+
 def unfit(blob: Blob) -> KustoError | None:
     """Why the blob can't be ingested, by what its message alone says; None where it may be."""
     if not blob.database:
@@ -169,7 +176,7 @@ def report(blob: Blob, end: End, path: str) -> dict[str, Any]:
     return {
         **common,
         "FailedOn": moment,
-        "Details": end.details,
+        "Details": end.details[:DETAILS_LENGTH_MAX],
         "ErrorCode": end.code,
         "FailureStatus": end.failure,
         "OriginatesFromUpdatePolicy": False,
@@ -193,7 +200,7 @@ def entity_of(blob: Blob, end: End, path: str) -> dict[str, Any]:
         shown |= {
             "ErrorCode": end.code,
             "FailureStatus": end.failure,
-            "Details": end.details,
+            "Details": end.details[:DETAILS_LENGTH_MAX],
             "OriginatesFromUpdatePolicy": False,
         }
     return shown
@@ -211,6 +218,7 @@ def _document(content: str) -> dict[str, Any]:
         text = content
     try:
         document = json.loads(text)
+        check_text(document)
     except (ValueError, RecursionError) as error:
         raise corrupted(f"it is no JSON ({type(error).__name__})") from error
     if not isinstance(document, dict):

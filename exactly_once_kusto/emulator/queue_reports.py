@@ -45,6 +45,10 @@ class SilentError(Exception):
     """Azurite did not answer as it should; the text has no address in it."""
 
 
+class RefusedError(SilentError):
+    """Azurite answered, and will never take what was sent."""
+
+
 @dataclass(frozen=True)
 class Announced:
     """A blob that a message announces; ``done`` takes the message off its queue."""
@@ -113,6 +117,10 @@ class Reports:
             while self._outbox and self._resources and time.monotonic() >= self._silent_until:
                 try:
                     _send(self._resources, *self._outbox[0])
+                except RefusedError as error:
+                    # Sent again it would be in the way of all others for ever.
+                    blob = self._outbox[0][0]
+                    log.warning("the report of blob %s is dropped: %s", blob.id[:40], error)
                 except SilentError as error:
                     self._silence("a report", error)
                     return

@@ -15,7 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential
-from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.data.tables import AccountSasPermissions as TablePermissions
 from azure.data.tables import ResourceTypes as TableResources
 from azure.data.tables import TableServiceClient, UpdateMode
@@ -33,7 +38,7 @@ from azure.storage.queue import ResourceTypes as QueueKinds
 from azure.storage.queue import generate_account_sas as queue_sas
 
 from .azurite import ACCOUNT, KEY, Azurite
-from .queue_reports import SilentError
+from .queue_reports import RefusedError, SilentError
 
 # Several, as in the service: its clients turn to another one after any failure, so that a message
 # whose reply was lost is in two queues.
@@ -47,6 +52,7 @@ ACCESS = dt.timedelta(hours=49)
 """How long a SAS holds: blobs must be readable longer than the service's retries go on."""
 VISIBILITY_S = 5
 MESSAGES_MAX = 32
+_COMES_RIGHT = (408, 429)
 # Not tried again by the client, which would wait 15 s; the service's own loop does.
 _PATIENCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 5}
 
@@ -186,4 +192,8 @@ def _answering() -> Iterator[None]:
         yield
     except AzureError as error:
         # Without its text, which may hold an address with its access.
-        raise SilentError(type(error).__name__) from None
+        told = type(error).__name__
+        status = error.status_code if isinstance(error, HttpResponseError) else None
+        if status is not None and 400 <= status < 500 and status not in _COMES_RIGHT:
+            raise RefusedError(f"{told}, HTTP {status}") from None
+        raise SilentError(told) from None

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import duckdb
+
 from .engine import Engine
 from .queue_messages import CANCELED, IN_PROGRESS, Blob, End, restored
 from .sources import shown
@@ -117,6 +119,15 @@ class QueueStore:
                 [CANCELED, now, operation, IN_PROGRESS],
             ).fetchall()
         return [number for (number,) in rows]
+
+    @staticmethod
+    def places(q: duckdb.DuckDBPyConnection, operations: Sequence[str]) -> list[tuple[str, str]]:
+        """The databases and tables that tracked requests go to; none of an unknown one."""
+        return q.execute(
+            'SELECT DISTINCT db, tbl FROM "$emulator".queued '
+            "WHERE operation <> '' AND operation IN (SELECT unnest(?::VARCHAR[]))",
+            [list(operations)],
+        ).fetchall()
 
     def tracked(self, operation: str) -> list[Tracked]:
         """The blobs of a request, in its order; none where the id is unknown."""

@@ -18,10 +18,11 @@ import queue
 import random
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Protocol
 
 from . import policies
@@ -29,7 +30,7 @@ from .batching import Batch, Batcher, Item
 from .blob_size import raw_size
 from .clock import Clock
 from .engine import Engine
-from .errors import KustoError, internal_error
+from .errors import KustoError, internal_error, throttled
 from .faults import Faults
 from .identity import IdentityTokens
 from .ingest import Ingestion
@@ -59,8 +60,6 @@ WAITING_MAX = 100_000
 ATTEMPTS_MAX = 4
 BACKOFF_S = (1.0, 60.0)
 """After the first failed attempt, and at most; doubled each time, drawn between half and all."""
-STUMBLED = dt.timedelta(seconds=1)
-"""How long a batch waits that failed for no reason of its own."""
 PAUSE_S = 0.2
 STOP_WAIT_S = 10.0
 
@@ -113,7 +112,7 @@ class QueuedIngestion:
         self._stopping = threading.Event()
         self._jitter = random.Random()
         self._pool = ThreadPoolExecutor(INGESTING_MAX, "queued-ingest")
-        self._under_way: set[Future[None]] = set()
+        self._under_way: dict[Future[None], int] = {}
         self._loop = threading.Thread(target=self._run, name="queued-ingestion", daemon=True)
 
     def start(self) -> None:
@@ -134,7 +133,9 @@ class QueuedIngestion:
         if self._loop.ident is not None:
             self._loop.join(STOP_WAIT_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        wait_for(list(self._under_way), STOP_WAIT_S)
+        with self._lock:
+            begun = list(self._under_way)
+        wait_for(begun, STOP_WAIT_S)
 
     def accept(self, blobs: Sequence[Blob], text: str) -> None:
         """Takes blobs in: on disk when this returns. Raises KustoError (throttled) when too many.
@@ -142,7 +143,7 @@ class QueuedIngestion:
         ``text`` is what the fault ``duplicate-message`` may look into.
         """
         if len(blobs) + self.waiting() > WAITING_MAX:
-            raise internal_error(f"{WAITING_MAX} blobs are waiting; try again later")
+            raise throttled(f"{WAITING_MAX} blobs are waiting", "DataIngestPull")
         fired = self._faults.take("queued-blob", text)
         again = any(rule.do == "duplicate-message" for rule in fired)
         for each in self.store.add([(blob, again) for blob in blobs], self._clock.now()):
@@ -156,10 +157,11 @@ class QueuedIngestion:
             self._canceled.update(set(numbers) - self._batcher.drop(numbers))
 
     def waiting(self) -> int:
-        """How many blobs wait for their batch to be sealed, or for their next attempt."""
+        """How many blobs have not ended: they wait for their batch, or are being ingested."""
         with self._lock:
             again = sum(len(batch.items) for _, batch in self._retries)
-            return self._arrivals.qsize() + self._batcher.waiting() + again
+            begun = sum(self._under_way.values())
+            return self._arrivals.qsize() + self._batcher.waiting() + again + begun
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -170,7 +172,7 @@ class QueuedIngestion:
                 for announced in self.reports.messages():
                     self.accept((announced.blob,), announced.text)
                     announced.done()
-                for batch in [*self._taken(), *self._due()]:
+                for batch in chain(self._taken(), self._due()):
                     self._submit(batch)
             except KustoError as error:
                 log.warning("queued ingestion pauses: %s", error.message)
@@ -180,34 +182,46 @@ class QueuedIngestion:
             self._wake.clear()
 
     def _submit(self, batch: Batch) -> None:
-        future = self._pool.submit(self._carry_out, batch)
-        self._under_way.add(future)
-        future.add_done_callback(self._under_way.discard)
+        with self._lock:
+            future = self._pool.submit(self._carry_out, batch)
+            self._under_way[future] = len(batch.items)
+        future.add_done_callback(self._ended_with)
 
-    def _taken(self) -> list[Batch]:
+    def _ended_with(self, future: Future[None]) -> None:
+        with self._lock:
+            self._under_way.pop(future, None)
+
+    def _taken(self) -> Iterator[Batch]:
         """Puts what has arrived into batches; those that were sealed by it."""
-        sealed = []
         while not self._stopping.is_set():
             try:
                 arrival = self._arrivals.get_nowait()
             except queue.Empty:
-                break
-            error = unfit(arrival.blob)
-            item = Item(arrival.number, arrival.blob, None)
-            if arrival.again:
-                self._again.add(arrival.number)
-            if error is not None:
-                self._fail([item], error, _Try(_NEVER_TRIED), PERMANENT)
-                continue
-            item = replace(item, size=arrival.blob.raw_size or raw_size(arrival.blob.url))
-            policy = self._policy(arrival.blob)
-            with self._lock:
-                if arrival.number in self._canceled:
-                    self._canceled.discard(arrival.number)
-                    continue
-                batch = self._batcher.add(item, arrival.arrived, policy)
-                sealed += [] if batch is None else [batch]
-        return sealed
+                return
+            try:
+                batch = self._placed(arrival)
+            except Exception:
+                self._arrivals.put(arrival)  # nothing else has it now
+                raise
+            if batch is not None:
+                yield batch
+
+    def _placed(self, arrival: Waiting) -> Batch | None:
+        """Puts a blob into its batch; the batch, if that sealed it."""
+        error = unfit(arrival.blob)
+        item = Item(arrival.number, arrival.blob, None)
+        if arrival.again:
+            self._again.add(arrival.number)
+        if error is not None:
+            self._fail([item], error, _Try(_NEVER_TRIED), PERMANENT)
+            return None
+        item = replace(item, size=arrival.blob.raw_size or raw_size(arrival.blob.url))
+        policy = self._policy(arrival.blob)
+        with self._lock:
+            if arrival.number in self._canceled:
+                self._canceled.discard(arrival.number)
+                return None
+            return self._batcher.add(item, arrival.arrived, policy)
 
     def _due(self) -> list[Batch]:
         now = self._clock.now()
@@ -233,11 +247,10 @@ class QueuedIngestion:
             left = replace(batch, items=tuple(self._single(batch)))
             while left.items and not self._stopping.is_set():
                 left = replace(left, items=tuple(self._attempt(left)))
-        except Exception:
+        except Exception as error:
             if not self._stopping.is_set():
-                log.exception("a batch is tried once more")
-                with self._lock:
-                    self._retries.append((self._clock.now() + STUMBLED, left))
+                log.exception("a batch failed for no reason of its own")
+                self._again_later(left, internal_error(type(error).__name__), _Try())
 
     def _single(self, batch: Batch) -> list[Item]:
         """The batch without canceled blobs, and without a blob that is in it twice."""
@@ -339,6 +352,8 @@ class QueuedIngestion:
     def _ended(self, ends: Sequence[tuple[Item, End]]) -> None:
         """Notes the ends, tells who wants to know, and delivers again what a fault wants so."""
         self.store.ended([(item.number, end) for item, end in ends])
+        with self._lock:
+            self._canceled.difference_update(item.number for item, _ in ends)
         for item, end in ends:
             self.reports.tell(item.blob, end, shown(item.blob.url))
             if item.number in self._again:

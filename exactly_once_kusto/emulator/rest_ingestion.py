@@ -13,7 +13,16 @@ from typing import Any
 
 from .errors import KustoError, bad_request
 from .queue_commands import known
-from .queue_messages import CANCELED, FAILED, IN_PROGRESS, SKIPPED, SUCCEEDED, Blob, property_texts
+from .queue_messages import (
+    CANCELED,
+    FAILED,
+    IN_PROGRESS,
+    SKIPPED,
+    SUCCEEDED,
+    Blob,
+    check_text,
+    property_texts,
+)
 from .queue_store import Tracked
 from .queued import QueuedIngestion
 from .sources import SOURCE_BYTES_MAX
@@ -83,6 +92,7 @@ class RestIngestion:
 def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
+        check_text(document)
     except (ValueError, RecursionError) as error:
         raise bad_request(f"the body is no JSON: {type(error).__name__}") from error
     if not isinstance(document, dict):

@@ -17,6 +17,7 @@ from .engine import Engine
 from .errors import KustoError, bad_request, too_large
 from .ingest import Ingestion
 from .operations import Request
+from .queue_messages import check_text
 from .queued import Ingest
 from .types import Result, columns
 
@@ -120,7 +121,8 @@ def _properties(given: dict[str, str]) -> dict[str, str]:
 def _source(body: bytes) -> str:
     try:
         uri = json.loads(body)["sourceUri"]
-    except (ValueError, KeyError, TypeError) as error:
+        check_text(uri)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise bad_request("with 'sourceKind=uri' the body must be JSON with 'sourceUri'") from error
     if not isinstance(uri, str):
         raise bad_request("'sourceUri' must be a string")

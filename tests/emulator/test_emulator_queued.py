@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 
 import pytest
@@ -15,10 +14,7 @@ from azure.kusto.ingest import BlobDescriptor, ColumnMapping
 from azure.kusto.ingest.exceptions import KustoQueueError
 from azure.storage.blob import BlobClient, ContainerClient
 
-from exactly_once_kusto.emulator.batching import Batcher, Item
-from exactly_once_kusto.emulator.policies import Batching
 from exactly_once_kusto.emulator.process import EmulatorProcess
-from exactly_once_kusto.emulator.queue_messages import Blob, parse
 
 from .queue_fixtures import WAIT_S, Queue, wait_until
 
@@ -120,7 +116,11 @@ def test_a_tagged_message_that_comes_twice_is_ingested_once(queue: Queue, csv) -
 
 
 @pytest.mark.parametrize(
-    "content", ["", "no json", "[1, 2]", "eyJ", '{"ReportLevel": "many"}', "~!", "{" * 5000]
+    "content",
+    [
+        *("", "no json", "[1, 2]", "eyJ", '{"ReportLevel": "many"}', "~!", "{" * 5000),
+        *(r'{"Id": "\ud800"}', r'{"AdditionalProperties": {"authorizationContext": ".\ud800"}}'),
+    ],
 )
 def test_a_message_that_is_none_does_no_harm(queue: Queue, csv, content: str) -> None:
     table = queue.table()
@@ -316,80 +316,22 @@ def test_a_client_without_queues_fails_and_does_not_hang(queue: Queue, csv, monk
         queue.client.ingest_from_blob(BlobDescriptor(csv(1)), queue.properties(queue.table()))
 
 
-def test_batches_hold_what_has_the_same_properties() -> None:
-    batcher, policy = Batcher(), Batching()
-    for number, form in enumerate(["csv", "json", "csv"]):
-        blob = Blob(str(number), "u", "D", "T", {"format": form})
-        assert batcher.add(Item(number, blob, 1), NOW, policy) is None
-    assert batcher.due(NOW + dt.timedelta(minutes=4)) == []
-    sealed = batcher.due(NOW + dt.timedelta(minutes=5))
-    assert sorted([item.number for item in batch.items] for batch in sealed) == [[0, 2], [1]]
-    assert {batch.sealed_by for batch in sealed} == {"Time"}
-    assert batcher.waiting() == 0
+def test_a_report_that_storage_refuses_is_in_nobody_s_way(queue: Queue, csv) -> None:
+    table = queue.table()
+    place = {"PartitionKey": "p" * 3000, "RowKey": "x"}
+    refused = queue.message(table, csv(1), ReportMethod=1, IngestionStatusInTable=place)
+    queue.send(refused)
+    queue.reaches(table, 1)
+    result = queue.client.ingest_from_file(csv(2, "b.csv"), queue.properties(table))
+    assert queue.reported("success", result.source_id)["Table"] == table
 
 
-@pytest.mark.parametrize(
-    ("properties", "more", "cause"),
-    [
-        ({"tags": '["ingest-by:a"]'}, {}, "SingleBlob_IngestByTag"),
-        ({"tags": "['ingest-by:a']"}, {}, "SingleBlob_IngestByTag"),
-        ({"ingestifnotexists": '["a"]'}, {}, "SingleBlob_IngestIfNotExists"),
-        ({"tags": '["drop-by:a"]'}, {"flush": True}, "FlushImmediately"),
-        ({}, {"alone": True}, "SingleBlob_FlushImmediately"),
-        ({"tags": "garbage"}, {}, "SingleBlob_IngestByTag"),
-    ],
-)
-def test_a_blob_that_goes_alone_says_why(properties, more, cause) -> None:
-    blob = Blob("1", "u", "D", "T", properties, **more)
-    batch = Batcher().add(Item(1, blob, 1), NOW, Batching())
-    assert batch is not None
-    assert batch.sealed_by == cause
-
-
-def test_a_blob_of_unknown_size_goes_alone() -> None:
-    batch = Batcher().add(Item(1, Blob("1", "u", "D", "T"), None), NOW, Batching())
-    assert batch is not None
-    assert batch.sealed_by == "SingleBlob_SizeUnknown"
-
-
-def test_a_batch_is_sealed_by_whichever_limit_comes_first() -> None:
-    policy = Batching(items_max=3, bytes_max=100)
-    batcher = Batcher()
-    add = lambda n, size: batcher.add(Item(n, Blob("1", "u", "D", "T"), size), NOW, policy)  # noqa: E731
-    assert add(1, 60) is None
-    by_size = add(2, 40)
-    assert by_size is not None
-    assert by_size.sealed_by == "Size"
-    assert [add(n, 1) is None for n in (3, 4)] == [True, True]
-    by_count = add(5, 1)
-    assert by_count is not None
-    assert by_count.sealed_by == "Count"
-
-
-def test_a_message_is_read_as_it_is_documented() -> None:
-    document = {
-        "Id": "1",
-        "BlobPath": "https://a/b?sas",
-        "RawDataSize": "12",
-        "DatabaseName": "D",
-        "TableName": "T",
-        "FlushImmediately": "true",
-        "ReportLevel": 2,
-        "ReportMethod": 1,
-        "AdditionalProperties": {
-            "Format": "csv",
-            "ignoreFirstRecord": True,
-            "mappingReference": "m",
-        },
-    }
-    blob = parse(json.dumps(document))
-    assert (blob.raw_size, blob.flush, blob.retain) == (12, True, False)
-    assert blob.properties == {
-        "format": "csv",
-        "ignorefirstrecord": "true",
-        "ingestionmappingreference": "m",
-    }
-    assert "m" not in blob.url
+def test_a_long_failure_is_reported_in_short(queue: Queue, csv) -> None:
+    message = {**queue.message(queue.table(), csv(1)), "TableName": "T" * 20_000}
+    queue.send(message)
+    told = queue.reported("failure", message["Id"])
+    assert told["ErrorCode"] == "BadRequest_TableNotExist"
+    assert len(told["Details"]) < 5000
 
 
 def only_once(queue: Queue, table: str, tag: str):
