@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping
 
 import duckdb
@@ -26,6 +27,7 @@ from .queue_commands import (
     GetIngestionResources,
     ShowQueuedOperations,
 )
+from .queue_store import QueueStore
 
 OPEN_PATHS = ("/v1/rest/auth/metadata", "/v1/rest/ping")
 
@@ -35,6 +37,7 @@ _VIEW = _USER | {"database viewers", "AllDatabasesViewer"}
 _SHOW = _VIEW | {"database monitors", "AllDatabasesMonitor"}
 _TABLE_ADMIN = _ADMIN | {"table admins"}
 _INGEST = _TABLE_ADMIN | {"database ingestors", "table ingestors"}
+_QUEUED = set(_INGEST)  # of its own: it is told by identity
 _ANY = _SHOW | _INGEST
 _CLUSTER = {"AllDatabasesAdmin", "AllDatabasesViewer", "AllDatabasesMonitor"}
 
@@ -55,8 +58,9 @@ _NEEDS: Mapping[type[c.Command], set[str]] = {
     # What is queued is judged by the identity token, when it is ingested.
     GetIngestionResources: _ANY,
     GetIdentityToken: _ANY,
-    ShowQueuedOperations: _ANY,
-    CancelQueuedOperation: _ANY,
+    # "Table Ingestor permissions on the table associated with the IngestionOperationId"
+    ShowQueuedOperations: _QUEUED,
+    CancelQueuedOperation: _QUEUED,
     # Its page names no role: who may bring rows in may cancel.
     CancelOperation: _INGEST,
 }
@@ -82,7 +86,7 @@ class BearerTokens:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         principal = self._known.get(_digest(token.strip()))
         if scheme.lower() != "bearer" or principal is None:
-            await _unauthorized(send)
+            await _unauthorized(headers, send)
             return
         reset = acting.set(principal)
         try:
@@ -115,8 +119,12 @@ def check(engine: Engine, command: c.Command, database: str) -> None:
             # "Table Admin permissions for extending existing tables"
             exists = (database, command.table) in engine.catalog.tables
             needed = _TABLE_ADMIN if exists else _USER
-        for place, table in _places(engine, command, database):
-            anywhere = needed is _ANY and table is None
+        if isinstance(command, ShowQueuedOperations | CancelQueuedOperation):
+            places = _queued_places(q, engine, command, database)
+        else:
+            places = _places(engine, command, database)
+        for place, table in places:
+            anywhere = table is None and (needed is _ANY or needed is _QUEUED)
             if not roles(q, principal, place, table, anywhere) & needed:
                 raise _refused(principal, command, place, table)
 
@@ -178,6 +186,20 @@ def _places(engine: Engine, command: c.Command, database: str) -> list[tuple[str
     return [(database, table) for table in tables.values()] or [(database, None)]
 
 
+def _queued_places(
+    q: duckdb.DuckDBPyConnection,
+    engine: Engine,
+    command: ShowQueuedOperations | CancelQueuedOperation,
+    database: str,
+) -> list[tuple[str, Table | None]]:
+    """The tables of tracked requests; an id that nobody knows needs the role on any table."""
+    ids = (command.id,) if isinstance(command, CancelQueuedOperation) else command.ids
+    found = QueueStore.places(q, ids)
+    return [(db, engine.catalog.tables.get((db, table))) for db, table in found] or [
+        (database, None)
+    ]
+
+
 def _refused(
     principal: Principal, command: c.Command, database: str, table: Table | None
 ) -> KustoError:
@@ -190,7 +212,9 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def _unauthorized(send: Send) -> None:
+async def _unauthorized(headers: Mapping[bytes, bytes], send: Send) -> None:
+    activity = str(uuid.uuid4())
+    client_request = headers.get(b"x-ms-client-request-id") or f"unspecified;{activity}".encode()
     body = json.dumps(
         {
             "error": {
@@ -202,10 +226,12 @@ async def _unauthorized(send: Send) -> None:
             }
         }
     ).encode()
-    headers = [
+    answered = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"www-authenticate", b"Bearer"),
+        (b"x-ms-activity-id", activity.encode()),
+        (b"x-ms-client-request-id", client_request),
     ]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.start", "status": 401, "headers": answered})
     await send({"type": "http.response.body", "body": body})

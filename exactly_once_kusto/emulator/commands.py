@@ -221,3 +221,8 @@ class Parsed:
     command: Command
     pipeline: str | None
     text: str
+
+    def reads_only(self) -> bool:
+        """Whether the command changes nothing."""
+        named = type(self.command).__name__.startswith(("Show", "Get"))
+        return named or getattr(self.command, "pretend", False) is True

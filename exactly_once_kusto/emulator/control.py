@@ -18,11 +18,13 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from . import request_body
 from .clock import Clock
 from .errors import KustoError
 from .retention import Done, Upkeep
 
 WAIT_S = 60.0
+BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
 def routes(clock: Clock, upkeep: Upkeep) -> list[Route]:
@@ -45,11 +47,13 @@ async def _answer(
     http: HttpRequest, carry_out: Callable[[str, Mapping[str, Any]], dict[str, Any]]
 ) -> Response:
     try:
-        body = await http.body()
+        body = await request_body.read(http, BODY_BYTES_MAX)
         given = json.loads(body) if body else {}
         if not isinstance(given, dict):
             raise ValueError("the body must be a JSON object")
         return JSONResponse(await run_in_threadpool(carry_out, http.method, given))
+    except KustoError as error:
+        return JSONResponse({"error": error.message}, status_code=error.status)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return JSONResponse({"error": str(error)}, status_code=400)
     except KustoError as error:

@@ -16,8 +16,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import access, envelopes
-from .errors import too_large
+from . import access, envelopes, request_body
 from .faults import Rule, Scope
 from .operations import Request
 from .rest_ingestion import RestIngestion
@@ -64,7 +63,7 @@ class IngestionEndpoints:
         """Streaming ingestion; the fault kind is ``streaming``, its text the table's name."""
 
         async def work(request: Request) -> bytes:
-            raw = await _body(http)
+            raw = await request_body.read(http, BODY_BYTES_MAX)
             named = self._named(http, request)
             table = http.path_params["table"]
 
@@ -97,7 +96,7 @@ class IngestionEndpoints:
         """Queues blobs; the fault kind is ``queued``, its text the body."""
 
         async def work(request: Request) -> bytes:
-            raw = await _body(http)
+            raw = await request_body.read(http, BODY_BYTES_MAX)
             database = self._named(http, request).database
             table = self._service.engine.catalog.table(database, http.path_params["table"])
             access.check_ingest(self._service.engine, database, table.name)
@@ -134,15 +133,6 @@ class IngestionEndpoints:
         database = self._service.engine.catalog.database(http.path_params["database"])
         http.state.database = database
         return replace(request, database=database)
-
-
-async def _body(http: HttpRequest) -> bytes:
-    raw = bytearray()
-    async for chunk in http.stream():
-        raw += chunk
-        if len(raw) > BODY_BYTES_MAX:
-            raise too_large(f"the body of a request has more than {BODY_BYTES_MAX} bytes")
-    return bytes(raw)
 
 
 def _json(document: object) -> bytes:

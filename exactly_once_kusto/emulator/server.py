@@ -15,12 +15,13 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from . import control, envelopes
+from . import control, envelopes, request_body
 from .commands import Parsed
 from .course import Course, turn
 from .errors import KustoError, bad_request, internal_error, syntax_error, throttled
@@ -34,6 +35,7 @@ from .types import Result
 log = logging.getLogger(__name__)
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
+SERVER_TIMEOUT_MAX_S = 3600.0  # https://learn.microsoft.com/kusto/set-timeout-limits
 
 
 class Protocol(H11Protocol):
@@ -72,6 +74,8 @@ class PromptServer(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._ended.set)
 
 
+# https://learn.microsoft.com/kusto/api/rest/request-properties
+_READ_ONLY = ("request_readonly", "request_readonly_hardline")
 _COMMAND_TYPES = {"ingest": "DataIngestPull", "append": "TableAppend", "query": None}
 
 
@@ -113,16 +117,18 @@ class Endpoints:
             if http.method == "DELETE":
                 faults.clear()
             elif http.method != "GET":
-                given = json.loads(await http.body())
+                given = json.loads(await request_body.read(http, control.BODY_BYTES_MAX))
                 rules = given if isinstance(given, list) else [given]
                 (faults.set if http.method == "PUT" else faults.add)(*rules)
+        except KustoError as error:
+            return JSONResponse({"error": error.message}, status_code=error.status)
         except (ValueError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         return JSONResponse({"rules": faults.rules(), "fired": faults.fired()})
 
     async def _handle(self, http: HttpRequest, frames: bool) -> Response:
         async def work(request: Request) -> bytes:
-            text, database, properties = _body(await http.body())
+            text, database, properties = _body(await request_body.read(http, BODY_BYTES_MAX))
             http.state.database = database
             named = replace(request, database=database)
             return await run_in_threadpool(self._answer, text, named, properties, frames)
@@ -148,6 +154,9 @@ class Endpoints:
             # Gives the server the time to see that the connection is gone.
             await asyncio.sleep(0.01)
             return Response(status_code=500)
+        except ClientDisconnect:
+            log.info("a client went away while it sent its request")
+            return Response(status_code=400)  # nobody reads it
         except KustoError as error:
             told = error
         except RecursionError:
@@ -216,13 +225,13 @@ class Endpoints:
         properties: Mapping[str, Any],
         fired: list[Rule],
     ) -> Result:
-        if parsed is not None:
-            return self._service.command(parsed, request, fired)
         options = properties.get("Options") or {}
+        if parsed is not None:
+            if any(options.get(name) is True for name in _READ_ONLY) and not parsed.reads_only():
+                raise bad_request("the request is read-only ('request_readonly'), the command not")
+            return self._service.command(parsed, request, fired)
         parameters = properties.get("Parameters") or {}
-        deadline = options.get("servertimeout")
-        seconds = parse_period(str(deadline)).total_seconds() if deadline else 0.0
-        return self._service.query(text, request, parameters, seconds)
+        return self._service.query(text, request, parameters, _timeout_s(options))
 
     def _encode(self, result: Result, request: Request, frames: bool) -> bytes:
         if frames:
@@ -235,9 +244,16 @@ class Endpoints:
         )
 
 
+def _timeout_s(options: Mapping[str, Any]) -> float:
+    """The query's deadline; 0 where the request says none."""
+    if options.get("norequesttimeout") is True:
+        return SERVER_TIMEOUT_MAX_S
+    given = options.get("servertimeout")
+    seconds = parse_period(str(given)).total_seconds() if given else 0.0
+    return min(seconds, SERVER_TIMEOUT_MAX_S)
+
+
 def _body(raw: bytes) -> tuple[str, str, Mapping[str, Any]]:
-    if len(raw) > BODY_BYTES_MAX:
-        raise bad_request(f"the request is larger than {BODY_BYTES_MAX} bytes")
     try:
         document = json.loads(raw)
         text = document["csl"]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import logging
+import socket
 import uuid
 
 import pytest
 import requests
 from azure.kusto.data import ClientRequestProperties
 from azure.kusto.data.exceptions import KustoApiError, KustoThrottlingError
+from starlette.requests import Request as HttpRequest
+
+from exactly_once_kusto.cluster import wait_until
+from exactly_once_kusto.emulator.errors import KustoError
+from exactly_once_kusto.emulator.request_body import read
+from exactly_once_kusto.emulator.server import _timeout_s
 
 REPLY_S = 20
 
@@ -129,3 +139,64 @@ def test_a_failure_of_the_emulator_itself_is_transient(kusto, kusto_emulator, mo
 def test_what_is_no_endpoint_is_told(kusto_emulator, method, path, status) -> None:
     reply = requests.request(method, kusto_emulator.cluster + path, timeout=REPLY_S)
     assert reply.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "megabytes"),
+    [
+        ("POST", "/v2/rest/query", 64),
+        ("POST", "/v1/rest/ingest/Demo/T", 16),
+        ("PUT", "/emulator/faults", 16),
+        ("PUT", "/emulator/clock", 16),
+    ],
+)
+def test_a_body_that_is_too_large_is_told(kusto_emulator, method, path, megabytes) -> None:
+    body = b" " * ((megabytes << 20) + 1)
+    reply = requests.request(method, kusto_emulator.cluster + path, data=body, timeout=REPLY_S)
+    assert (reply.status_code, "has more than" in reply.text) == (413, True)
+
+
+def test_a_body_without_end_is_read_no_further_than_its_limit() -> None:
+    pieces = itertools.count(1)
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": bytes(10), "more_body": next(pieces) < 1000}
+
+    endless = HttpRequest({"type": "http"}, receive)
+    with pytest.raises(KustoError, match="more than 100 bytes"):
+        asyncio.run(read(endless, 100))
+    assert next(pieces) == 12
+
+
+@pytest.mark.parametrize("option", ["request_readonly", "request_readonly_hardline"])
+def test_a_read_only_request_changes_nothing(kusto, option: str) -> None:
+    kusto.rows(".create table T (n:long)")
+    properties = ClientRequestProperties()
+    properties.set_option(option, True)
+    with pytest.raises(KustoApiError) as caught:
+        kusto.client.execute("Demo", ".drop table T", properties)
+    assert caught.value.get_api_error().permanent is True
+    for text in (".show tables", "T | count"):
+        assert len(kusto.client.execute("Demo", text, properties).primary_results[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({}, 0.0),
+        ({"servertimeout": "00:00:30"}, 30.0),
+        ({"servertimeout": "9.00:00:00"}, 3600.0),
+        ({"norequesttimeout": True, "servertimeout": "00:00:30"}, 3600.0),
+    ],
+)
+def test_a_query_runs_no_longer_than_its_request_and_an_hour(options, seconds) -> None:
+    assert _timeout_s(options) == seconds
+
+
+def test_a_client_that_goes_away_is_no_failure_of_the_emulator(kusto_emulator, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    address = kusto_emulator.cluster.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1])), REPLY_S) as connection:
+        connection.sendall(b"POST /v2/rest/query HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    wait_until(lambda: "went away" in caplog.text, REPLY_S, "the end of the connection")
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]

@@ -18,6 +18,7 @@ from exactly_once_kusto.emulator import KustoEmulator
 from exactly_once_kusto.emulator.parser import parse
 from exactly_once_kusto.emulator.principals import ChangeRole, parse_principals
 from exactly_once_kusto.emulator.process import EmulatorProcess
+from exactly_once_kusto.emulator.queue_messages import Blob
 
 from .conftest import Kusto
 
@@ -255,3 +256,36 @@ def test_a_process_asks_for_the_tokens_of_its_file_also_after_a_kill(tmp_path: P
         stranger.client.close()
         log = (tmp_path / "k" / "emulator.log").read_text("utf-8")
     assert ETL not in log
+
+
+def test_a_refused_request_has_ids_too(guarded: KustoEmulator) -> None:
+    for given in ({}, {"x-ms-client-request-id": "mine"}):
+        request = urllib.request.Request(f"{guarded.cluster}/v2/rest/query", b"{}", given)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=20)
+        with caught.value as reply:
+            activity = reply.headers["x-ms-activity-id"]
+            shown = given.get("x-ms-client-request-id", f"unspecified;{activity}")
+            assert reply.headers["x-ms-client-request-id"] == shown
+            assert reply.code == 401
+
+
+def test_a_queued_request_is_seen_and_canceled_by_who_may_ingest_there(
+    guarded: KustoEmulator, ops: Known, etl: Known
+) -> None:
+    queued = guarded._service.queued
+    ops.rows(".create table Other (n:long)")
+    blob = Blob("b", "/nowhere.csv", "Demo", "T", {"format": "csv"}, 9, operation="1;2;x")
+    queued.accept([blob], "")
+    show = '.show queued ingestion operations "1;2;x"'
+    shows = (show, f"{show} details")
+    cancel = ".cancel queued ingestion operation '1;2;x'"
+    ops.rows(f".add database Demo viewers ('{APP}')")
+    ops.rows(f".add table Other ingestors ('{APP}')")
+    for text in (*shows, cancel):
+        refused(lambda text=text: etl.rows(text))
+    assert etl.rows(".show queued ingestion operations 'unknown'") == []
+    ops.rows(f".add table T ingestors ('{APP}')")
+    for text in shows:
+        assert len(etl.rows(text)) == 1
+    assert etl.table(cancel)[0]["State"] == "Canceled"
