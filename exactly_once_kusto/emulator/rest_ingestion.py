@@ -53,7 +53,7 @@ class RestIngestion:
             "ingestionSettings": {
                 "maxBlobsPerBatch": BLOBS_MAX,
                 "maxDataSize": SOURCE_BYTES_MAX,
-                "preferredIngestionMethod": "Rest",
+                "preferredIngestionMethod": "REST",
             },
         }
 

@@ -26,6 +26,7 @@ DOWNLOADS_MAX = 4
 READ_S = 10.0
 DOWNLOAD_S = 600.0
 COPY_BYTES = 1 << 20
+_LOCAL = re.compile(r"file://(localhost)?/", re.IGNORECASE)
 LOOPBACK = ("127.0.0.1", "localhost")
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -66,11 +67,12 @@ def fetch(sources: Sequence[str], scratch: Path) -> list[Source]:
 
 def local_file(source: str) -> Path:
     """The file that a source names: an absolute path or a ``file://`` URI. Raises SourceError."""
-    if source.startswith("/"):
+    if source.startswith("/") and "\0" not in source:
         return Path(source)
     parts = urlsplit(source)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
+    path = unquote(parts.path)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and "\0" not in path:
+        return Path(path)
     code = "BadRequest_EmptyBlobUri" if not source else "BadRequest_InvalidBlobUri"
     told = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     raise SourceError(
@@ -81,7 +83,7 @@ def local_file(source: str) -> Path:
 
 def shown(source: str) -> str:
     """What may be told of a source: a URL without what may be a secret, a path as it is."""
-    if not _is_url(source):
+    if source.startswith("/") or _LOCAL.match(source) or "://" not in source:
         return source
     return re.sub(r"//[^/]*@", "//", re.split(r"[?;#]", source, maxsplit=1)[0])
 

@@ -7,6 +7,8 @@ https://learn.microsoft.com/kusto/management/streaming-ingestion-policy.
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import uuid
 import zlib
@@ -27,6 +29,7 @@ RESULT_COLUMNS = columns(
     "UpdatePolicyFailureReason:string"
 )
 FORMATS = ("csv", "tsv", "scsv", "sohsv", "psv", "json", "multijson", "avro")
+GZIP = b"\x1f\x8b"
 MAPPED = ("json", "multijson", "avro")
 
 
@@ -87,12 +90,14 @@ def inflated(body: bytes, encoding: str) -> bytes:
         return body
     if encoding.lower() not in ("gzip", "deflate"):
         raise bad_request(f"Content-Encoding '{encoding[:40]}' isn't gzip")
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
+        if body.startswith(GZIP):  # files of gzip may follow one another
+            return gzip.GzipFile(fileobj=io.BytesIO(body)).read(BYTES_MAX + 1)
+        inflater = zlib.decompressobj()
         whole = inflater.decompress(body, BYTES_MAX + 1)
         if len(whole) <= BYTES_MAX and not inflater.eof:
             raise zlib.error("incomplete stream")
-    except zlib.error as error:
+    except (zlib.error, OSError, EOFError) as error:
         raise KustoError(
             "BadRequest_InvalidArchive", f"The body is no {encoding}: {error}"
         ) from error

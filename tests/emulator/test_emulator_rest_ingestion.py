@@ -173,6 +173,22 @@ def test_a_table_that_is_not_there_is_refused(rest) -> None:
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "BadRequest_EntityNotFound")
 
 
+@pytest.mark.parametrize("url", ["/nu\0l.csv", "file:///nu%00l.csv"])
+def test_a_path_with_nul_in_it_is_refused_for_good(rest, url: str) -> None:
+    (blob,) = rest.ended(rest.queue(url))["details"]
+    assert (blob["errorCode"], blob["failureStatus"]) == ("BadRequest_InvalidBlobUri", "Permanent")
+
+
+def test_what_the_emulator_can_t_read_is_shown_without_its_secret(kusto, rest) -> None:
+    operation = rest.queue("abfss://fs@a.dfs.core.windows.net/x.csv;SECRET")
+    (blob,) = rest.ended(operation)["details"]
+    assert blob["errorCode"] == "BadRequest_InvalidBlobUri"
+    failures = kusto.rows(".show ingestion failures")
+    assert len(failures) == 1
+    assert "SECRET" not in str([blob, failures])
+    assert "a.dfs.core.windows.net/x.csv" in blob["url"]
+
+
 def test_a_wrong_property_fails_the_blob(rest, csv: Callable) -> None:
     told = rest.ended(rest.queue(csv(3), ingestionMappingReference="nope"))
     assert told["details"][0]["errorCode"] == "BadRequest_MappingReferenceWasNotFound"
@@ -260,6 +276,8 @@ def test_without_azurite_the_configuration_has_no_containers(rest) -> None:
     told = requests.get(f"{rest.root}/configuration", timeout=REPLY_S).json()
     assert told["containerSettings"]["containers"] == []
     assert told["containerSettings"]["refreshInterval"] == "01:00:00"
+    # Microsoft's connectors compare this word as the page spells it.
+    assert told["ingestionSettings"]["preferredIngestionMethod"] == "REST"
 
 
 ADMIN, OTHER = "aadapp=admin;t", "aadapp=other;t"

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import uuid
+import zlib
 
 import pytest
 import requests
@@ -138,6 +139,22 @@ def test_what_is_no_gzip_is_told(body: bytes) -> None:
     with pytest.raises(KustoError) as caught:
         inflated(body, "gzip")
     assert caught.value.code == "BadRequest_InvalidArchive"
+
+
+def test_gzip_of_several_files_is_read_to_its_end() -> None:
+    one, other = gzip.compress(b"1\n"), gzip.compress(b"2\n")
+    assert inflated(one + other, "gzip") == b"1\n2\n"
+    assert len(inflated(gzip.compress(bytes(BYTES_MAX)) + one, "gzip")) > BYTES_MAX
+    assert inflated(one + bytes(5), "gzip") == b"1\n", "padding"
+    for end in (b"x", other[:-1]):
+        with pytest.raises(KustoError, match="is no gzip"):
+            inflated(one + end, "gzip")
+
+
+def test_deflate_is_read_too() -> None:
+    assert inflated(zlib.compress(b"1\n"), "deflate") == b"1\n"
+    with pytest.raises(KustoError, match="is no deflate"):
+        inflated(zlib.compress(b"1\n")[:-1], "deflate")
 
 
 def test_an_unknown_encoding_is_told() -> None:
