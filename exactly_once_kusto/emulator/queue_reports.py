@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 REPORTS_MAX = 10_000
 """So many reports wait for an Azurite that doesn't answer; then the oldest are dropped."""
+REFUSALS_MAX = 5
+"""So often a report is sent that an Azurite which answers does not take."""
 SILENCE_S = 2.0
 """So long nothing is asked of an Azurite that did not answer."""
 
@@ -46,7 +48,19 @@ class SilentError(Exception):
 
 
 class RefusedError(SilentError):
-    """Azurite answered, and will never take what was sent."""
+    """Azurite answered that it does not take what was sent; ``final`` where it never will."""
+
+    def __init__(self, told: str, final: bool) -> None:
+        super().__init__(told)
+        self.final = final
+
+
+@dataclass
+class _Report:
+    blob: Blob
+    end: End
+    path: str
+    refusals: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,8 @@ class Reports:
     def __init__(self) -> None:
         self._resources: QueueResources | None = None
         self._silent_until = 0.0
-        self._outbox: deque[tuple[Blob, End, str]] = deque(maxlen=REPORTS_MAX)
+        self._send_after = 0.0
+        self._outbox: deque[_Report] = deque(maxlen=REPORTS_MAX)
         self._sending = threading.Lock()
 
     def connect(self, resources: QueueResources) -> None:
@@ -108,23 +123,31 @@ class Reports:
             end.status == FAILED or blob.report_level == FAILURES_AND_SUCCESSES
         )
         if self._resources is not None and wanted and not blob.operation:
-            self._outbox.append((blob, end, path))
+            self._outbox.append(_Report(blob, end, path))
             self.flush()
 
     def flush(self) -> None:
         """Sends the reports that are due."""
         with self._sending:
-            while self._outbox and self._resources and time.monotonic() >= self._silent_until:
+            while self._outbox and self._resources and time.monotonic() >= self._send_after:
+                told = self._outbox.popleft()
                 try:
-                    _send(self._resources, *self._outbox[0])
+                    _send(self._resources, told)
                 except RefusedError as error:
-                    # Sent again it would be in the way of all others for ever.
-                    blob = self._outbox[0][0]
-                    log.warning("the report of blob %s is dropped: %s", blob.id[:40], error)
+                    self._refused(told, error)
                 except SilentError as error:
+                    self._outbox.appendleft(told)
                     self._silence("a report", error)
-                    return
-                self._outbox.popleft()
+
+    def _refused(self, told: _Report, error: RefusedError) -> None:
+        """Drops the report, or sends it once more after all others: it is in nobody's way."""
+        told.refusals += 1
+        if error.final or told.refusals >= REFUSALS_MAX:
+            log.warning("the report of blob %s is dropped: %s", told.blob.id[:40], error)
+            return
+        self._outbox.append(told)
+        if told.refusals > 1 or len(self._outbox) == 1:
+            self._send_after = time.monotonic() + SILENCE_S
 
     def delete(self, url: str) -> None:
         """Deletes a blob that was not to be retained."""
@@ -143,10 +166,11 @@ class Reports:
 
     def _silence(self, what: str, error: SilentError) -> None:
         log.warning("Azurite did not answer (%s: %s)", what, error)
-        self._silent_until = time.monotonic() + SILENCE_S
+        self._silent_until = self._send_after = time.monotonic() + SILENCE_S
 
 
-def _send(resources: QueueResources, blob: Blob, end: End, path: str) -> None:
+def _send(resources: QueueResources, told: _Report) -> None:
+    blob, end, path = told.blob, told.end, told.path
     if blob.report_method in (TO_TABLE, TO_QUEUE_AND_TABLE):
         place = blob.entity or (blob.id, blob.id)
         resources.show_status(place, entity_of(blob, end, path))

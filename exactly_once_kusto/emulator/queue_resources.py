@@ -194,6 +194,7 @@ def _answering() -> Iterator[None]:
         # Without its text, which may hold an address with its access.
         told = type(error).__name__
         status = error.status_code if isinstance(error, HttpResponseError) else None
-        if status is not None and 400 <= status < 500 and status not in _COMES_RIGHT:
-            raise RefusedError(f"{told}, HTTP {status}") from None
+        if status is not None:
+            final = 400 <= status < 500 and status not in _COMES_RIGHT
+            raise RefusedError(f"{told}, HTTP {status}", final) from None
         raise SilentError(told) from None

@@ -316,9 +316,10 @@ def test_a_client_without_queues_fails_and_does_not_hang(queue: Queue, csv, monk
         queue.client.ingest_from_blob(BlobDescriptor(csv(1)), queue.properties(queue.table()))
 
 
-def test_a_report_that_storage_refuses_is_in_nobody_s_way(queue: Queue, csv) -> None:
+@pytest.mark.parametrize("key", ["p" * 3000, "a/b#?"])
+def test_a_report_that_storage_refuses_is_in_nobody_s_way(queue: Queue, csv, key: str) -> None:
     table = queue.table()
-    place = {"PartitionKey": "p" * 3000, "RowKey": "x"}
+    place = {"PartitionKey": key, "RowKey": "x\ty"}
     refused = queue.message(table, csv(1), ReportMethod=1, IngestionStatusInTable=place)
     queue.send(refused)
     queue.reaches(table, 1)
