@@ -18,6 +18,7 @@ import duckdb
 
 from .engine import Engine
 from .errors import KustoError, bad_request
+from .inserts import Inserts, put
 from .types import Column, Result, columns, encoder
 
 IN_PROGRESS = "InProgress"
@@ -85,14 +86,17 @@ class Operation:
 
 
 class Journal:
-    """Writes into the journal within the caller's transaction, and reads it back."""
+    """Writes into the journal within the caller's transaction, and reads it back.
+
+    What is written goes into ``tx`` at once, or with all else that the ``Inserts`` hold.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def record(
         self,
-        tx: duckdb.DuckDBPyConnection,
+        tx: duckdb.DuckDBPyConnection | Inserts,
         operation: Operation,
         state: str,
         now: dt.datetime,
@@ -104,9 +108,10 @@ class Journal:
         late_s = operation.late_s if state in _RUNNING else operation.late_end_s or operation.late_s
         if late_s:
             shows = now + dt.timedelta(seconds=late_s)
-            tx.execute('INSERT INTO "$emulator".late VALUES (?,?)', [sequence, shows])
-        tx.execute(
-            'INSERT INTO "$emulator".operation VALUES (?,?,?,?,?,?,?,?,?,?)',
+            put(tx, "late", [sequence, shows])
+        put(
+            tx,
+            "operation",
             [
                 sequence,
                 operation.id,
@@ -122,8 +127,9 @@ class Journal:
         )
         if state not in _RUNNING and command:
             r = operation.request
-            tx.execute(
-                'INSERT INTO "$emulator".command VALUES (?,?,?,?,?,?,?,?,?,?)',
+            put(
+                tx,
+                "command",
                 [
                     r.client_request_id,
                     operation.kind,
@@ -139,7 +145,7 @@ class Journal:
             )
 
     def keep_result(
-        self, tx: duckdb.DuckDBPyConnection, operation: Operation, result: Result
+        self, tx: duckdb.DuckDBPyConnection | Inserts, operation: Operation, result: Result
     ) -> None:
         """Keeps what ``.show operation details`` gives back, if it is to."""
         if not operation.keeps_result:
@@ -147,14 +153,11 @@ class Journal:
         encoders = [encoder(c.type) for c in result.columns]
         rows = [[e(v) for e, v in zip(encoders, row, strict=True)] for row in result.rows]
         spec = [[c.name, c.type] for c in result.columns]
-        tx.execute(
-            'INSERT INTO "$emulator".result VALUES (?, ?, ?)',
-            [operation.id, json.dumps(spec), json.dumps(rows)],
-        )
+        put(tx, "result", [operation.id, json.dumps(spec), json.dumps(rows)])
 
     def record_failure(
         self,
-        tx: duckdb.DuckDBPyConnection,
+        tx: duckdb.DuckDBPyConnection | Inserts,
         operation: Operation,
         error: KustoError,
         now: dt.datetime,
@@ -163,8 +166,9 @@ class Journal:
         sources: int,
     ) -> None:
         """Adds a row to ``.show ingestion failures``."""
-        tx.execute(
-            'INSERT INTO "$emulator".failure VALUES (?,?,?,?,?,?,?,?,?,?,?,?)',
+        put(
+            tx,
+            "failure",
             [
                 operation.id,
                 operation.request.database,
