@@ -49,6 +49,8 @@ class Engine:
         self._writer = self.cursor()
         self._closed = False
         self._published: Catalog | None = None
+        self.policies_as_of = object()
+        """Another one whenever a policy has changed; see ``policies.SoftDelete``."""
         self.catalog = Catalog((), {})
         self._prepare(databases)
         self.catalog = self._load()

@@ -107,6 +107,25 @@ def soft_delete(q: duckdb.DuckDBPyConnection, table: Table) -> dt.timedelta | No
     return None if not value else parse_period(value["SoftDeletePeriod"])
 
 
+class SoftDelete:
+    """The soft-delete periods, remembered until a policy changes: every ingestion asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: tuple[object, dict[int, dt.timedelta | None]] = (None, {})
+
+    def of(self, q: duckdb.DuckDBPyConnection, table: Table) -> dt.timedelta | None:
+        """What ``soft_delete`` gives."""
+        # Taken before the policies are read: what is read later belongs to no older moment.
+        as_of = self._engine.policies_as_of
+        if self._known[0] is not as_of:
+            self._known = (as_of, {})
+        known = self._known[1]
+        if table.id not in known:
+            known[table.id] = soft_delete(q, table)
+        return known[table.id]
+
+
 def tag_rules(q: duckdb.DuckDBPyConnection, table: Table) -> list[TagRule]:
     """The extent tags retention in force."""
     value = effective(q, table, "extent_tags_retention")
@@ -153,6 +172,7 @@ def alter(engine: Engine, database: str, command: AlterPolicy) -> str | None:
                 'INSERT INTO "$emulator".policy VALUES (?,?,?,?,?)',
                 [command.entity, database, name, command.policy, value],
             )
+    engine.policies_as_of = object()
     return value
 
 
