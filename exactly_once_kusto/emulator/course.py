@@ -36,6 +36,11 @@ class Course:
         self._canceled: str | None = None
         self._sealed = False
 
+    @property
+    def undisturbed(self) -> bool:
+        """Whether nothing goes wrong on purpose."""
+        return not self._rules
+
     def rule(self, action: str) -> Rule | None:
         """The rule of that action which fired for this operation."""
         return self._rules.get(action)

@@ -20,6 +20,7 @@ from .catalog import Table
 from .commands import ShowExtents, TagFilter
 from .engine import Engine
 from .extent_commands import Span
+from .inserts import Inserts
 from .types import Result, columns
 
 EXTENT_COLUMNS = columns(
@@ -40,10 +41,10 @@ NEWLINE = "\r\n"
 
 @dataclass(frozen=True)
 class NewExtent:
-    """An extent about to be appended: the SQL of its rows, their number, and its size."""
+    """An extent about to be appended: its number and id, its number of rows, and its size."""
 
+    number: int
     id: uuid.UUID
-    select: str
     row_count: int
     original_size: float
 
@@ -62,48 +63,28 @@ class Extent:
 
 
 def append(
-    tx: duckdb.DuckDBPyConnection,
-    engine: Engine,
+    inserts: Inserts,
     table: Table,
     extent: NewExtent,
     tags: Sequence[str],
     created: dt.datetime,
     ingested: dt.datetime,
 ) -> None:
-    """Adds an extent and its rows within the caller's transaction."""
-    number = engine.extent_numbers.take()
-    tx.execute(f"INSERT INTO {table.storage} SELECT {number}, * FROM ({extent.select})")
-    tx.execute(
-        'INSERT INTO "$emulator".ext VALUES (?,?,?,?,?,?,?,?,?)',
-        [
-            number,
-            extent.id,
-            table.id,
-            extent.row_count,
-            extent.original_size,
-            created,
-            created,
-            ingested,
-            json.dumps(list(tags)),
-        ],
-    )
+    """Adds what describes an extent to what will be inserted; its rows are the caller's."""
+    times = (created, created, ingested)
+    described = (extent.row_count, extent.original_size, *times, json.dumps(list(tags)))
+    inserts.add("ext", (extent.number, extent.id, table.id, *described))
     for tag in dict.fromkeys(tags):
-        tx.execute('INSERT INTO "$emulator".exttag VALUES (?,?,?)', [table.id, tag, number])
+        inserts.add("exttag", (table.id, tag, extent.number))
 
 
-def any_tagged(tx: duckdb.DuckDBPyConnection, table: Table, values: Sequence[str]) -> str | None:
-    """The first of the values of which an extent of the table bears ``ingest-by:value``.
-
-    Several values mean 'any' here; the documentation doesn't say, and shows only one.
-    """
-    for value in values:
-        found = tx.execute(
-            'SELECT n FROM "$emulator".exttag WHERE tag = ? AND tbl = ? LIMIT 1',
-            [f"ingest-by:{value}", table.id],
-        ).fetchone()
-        if found is not None:
-            return value
-    return None
+def bearing(tx: duckdb.DuckDBPyConnection, tags: Sequence[str]) -> set[tuple[int, str]]:
+    """Which of the tags an extent bears, each with the number of the extent's table."""
+    if not tags:
+        return set()
+    marks = ",".join("?" * len(tags))
+    found = tx.execute(f'SELECT tbl, tag FROM "$emulator".exttag WHERE tag IN ({marks})', tags)
+    return {(table, tag) for table, tag in found.fetchall()}
 
 
 def show(engine: Engine, tables: Sequence[Table], command: ShowExtents) -> Result:

@@ -33,7 +33,7 @@ from .engine import Engine
 from .errors import KustoError, internal_error, throttled
 from .faults import Faults
 from .identity import IdentityTokens
-from .ingest import Ingestion
+from .loading import Ingestion
 from .operations import SKIPPED as OPERATION_SKIPPED
 from .operations import Request
 from .principals import acting

@@ -31,8 +31,9 @@ from .errors import KustoError, bad_request, throttled
 from .extent_service import ExtentService
 from .faults import Faults, Rule, Scope
 from .identity import IdentityTokens
-from .ingest import Ingestion, Ingestor
+from .ingest import Ingestor
 from .kql import DEADLINE_S, Queries
+from .loading import Ingestion
 from .operations import COMPLETED, FAILED, Journal, Operation, Request
 from .parser import is_command, parse
 from .queued import QueuedIngestion

@@ -13,7 +13,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +49,11 @@ class SourceError(Exception):
         self.source = source
 
 
-def fetch(sources: Sequence[str], scratch: Path) -> list[Source]:
-    """Return the sources as files; blobs are fetched into `scratch`. Raises SourceError."""
+def fetch(sources: Sequence[str], folder: Callable[[], Path]) -> list[Source]:
+    """Return the sources as files; blobs are fetched into the `folder`. Raises SourceError."""
     if not any(_is_url(source) for source in sources):
         return [Source(source, local_file(source)) for source in sources]
+    scratch = folder()
     with ThreadPoolExecutor(DOWNLOADS_MAX, "download") as downloads:
         fetched = [
             downloads.submit(_fetch_one, source, scratch / f"source-{i}")

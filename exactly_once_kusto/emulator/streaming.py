@@ -17,7 +17,7 @@ from . import policies
 from .catalog import Table
 from .engine import Engine
 from .errors import KustoError, bad_request, too_large
-from .ingest import Ingestion
+from .loading import Ingestion
 from .operations import Request
 from .queue_messages import check_text
 from .queued import Ingest
