@@ -23,6 +23,7 @@ from .conftest import Kusto
 
 ROWS = 200
 KILLS = 4
+CLIENTS = 6  # so that several commands are in one transaction
 MANY_KILLS = int(os.environ.get("EOK_KILLS", "300"))
 
 
@@ -59,7 +60,7 @@ def test_what_was_acknowledged_survives_hundreds_of_kills_at_any_moment(
 
 
 class Load:
-    """Three clients that ingest under tags of their own, asynchronously and at once, until the end.
+    """Clients that ingest under tags of their own, asynchronously and at once, until the end.
 
     Attributes:
         submitted: operation ids that were given back, by tag.
@@ -74,7 +75,7 @@ class Load:
         self._path = path
         self._counter = itertools.count()
         self._unexpected: list[Exception] = []
-        self._threads = [threading.Thread(target=self._ingest) for _ in range(3)]
+        self._threads = [threading.Thread(target=self._ingest) for _ in range(CLIENTS)]
         kusto = Kusto(process.cluster)
         kusto.rows(".create table T (n:long)")
         kusto.client.close()
