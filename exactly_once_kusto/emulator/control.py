@@ -56,8 +56,6 @@ async def _answer(
         return JSONResponse({"error": error.message}, status_code=error.status)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return JSONResponse({"error": str(error)}, status_code=400)
-    except KustoError as error:
-        return JSONResponse({"error": error.message}, status_code=error.status)
 
 
 def _turned(clock: Clock, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
