@@ -25,6 +25,9 @@ _INTEGERS = (
     "UBIGINT",
 )
 
+# DuckDB's cast rounds them, where all else here cuts off what is below a microsecond.
+_NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
+
 # Parquet class -> Kusto types that the documentation ticks. Byte arrays that are not said to be a
 # string, a decimal or JSON have no row in its table.
 _ALLOWED = {
@@ -63,6 +66,8 @@ def from_json(kusto: str, document: str, path: str) -> str:
 
 def from_parquet(kusto: str, duckdb_type: str, expression: str) -> str:
     """SQL for a Parquet column (or field of one) of which DuckDB says the type."""
+    if duckdb_type in _NANOSECONDS:
+        expression, duckdb_type = f'"$emulator".micros({expression})', "TIMESTAMP"
     source = parquet_class(duckdb_type)
     if source is None or kusto not in _ALLOWED[source]:
         return "''" if kusto == "string" else f"CAST(NULL AS {STORED_AS[kusto]})"
@@ -117,8 +122,7 @@ def _decimal(source: str, x: str) -> str:
 
 
 def _datetime(source: str, x: str) -> str:
-    # By way of TIMESTAMPTZ (the session's zone is UTC): DuckDB casts TIMESTAMPTZ_NS to null else.
-    return f"TRY_CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    return f'"$emulator".of_time(TRY_CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP))'
 
 
 def _string(source: str, x: str) -> str:

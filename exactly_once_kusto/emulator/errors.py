@@ -173,6 +173,21 @@ def timed_out(seconds: float) -> KustoError:
     )
 
 
+def result_too_large(limit: str) -> KustoError:
+    """A query's result is longer than the service hands out.
+
+    Source: https://learn.microsoft.com/kusto/concepts/result-truncation (message) and
+    https://learn.microsoft.com/kusto/api/netfx/kusto-data-client-errors (code, exception).
+    """
+    return KustoError(
+        "LimitsExceeded",
+        f"Query result set has exceeded the internal {limit} (E_QUERY_RESULT_SET_TOO_LARGE).",
+        permanent=False,
+        type_name=("Kusto.Data.Exceptions.KustoServicePartialQueryFailureLimitsExceededException"),
+        title="Query execution has exceeded the allowed limits (80DA0003).",
+    )
+
+
 def internal_error(message: str) -> KustoError:
     """A failure of the emulator itself; transient, as the service's are."""
     return KustoError(

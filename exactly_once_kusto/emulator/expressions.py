@@ -16,8 +16,10 @@ from duckdb_kql import ir
 
 from .errors import KustoError, bad_request, semantic_error
 from .layout import DECIMAL_DIGITS_MAX
+from .not_a_number import without_nan
 from .pipeline import Pipeline
 from .rewrite import HIDDEN, Node
+from .typed_calls import by_type, packed
 
 _ARITHMETIC = ("+", "-", "*", "/", "%")
 _COMPARISONS = ("==", "!=", "<>", "<", "<=", ">", ">=")
@@ -35,7 +37,6 @@ _FAMILIES = {
     "datetime": "datetime",
     "timespan": "timespan",
 }
-_GATHERING = ("make_list", "make_set", "make_list_if", "make_set_if", "make_list_with_nulls")
 _ROW_FUNCTIONS = ("row_number", "prev", "next", "row_cumsum")
 
 
@@ -100,7 +101,7 @@ class Expressions:
             left = self._pipeline.type_of(node.left, planned=False)
             right = self._pipeline.type_of(node.right, planned=False)
             _check_comparable(left, right)
-            return node
+            return without_nan(node, left, right)
         if node.op not in _ARITHMETIC:
             return node
         left, right = self._pipeline.type_of(node.left), self._pipeline.type_of(node.right)
@@ -114,6 +115,9 @@ class Expressions:
             _check_decimal(node.op, left, right)
         if "timespan" in (left, right) and node.op in ("*", "/"):
             return _timespan(node, left, right)
+        if left == right == "int":
+            # Two ints make a long (numerical-operators).
+            return dataclasses.replace(node, left=ir.FunctionCall("__ek_long", (node.left,)))
         return node
 
     def _call(self, node: ir.FunctionCall) -> ir.Expr:
@@ -136,14 +140,10 @@ class Expressions:
             for column in self._pipeline.names:
                 if column not in HIDDEN:
                     pairs += [ir.Literal(column, "string"), ir.ColumnRef(column)]
-            return ir.FunctionCall("bag_pack", tuple(pairs))
-        first = node.args[0] if node.args else None
-        if first is None:
+            bag = ir.FunctionCall("bag_pack", tuple(pairs))
+            return packed(bag, self._pipeline) if pairs else bag
+        if not node.args:
             return node
-        if name in _GATHERING and self._pipeline.type_of(first) in ("datetime", "timespan"):
-            # JSON has neither: they are kept as Kusto writes them.
-            text = ir.FunctionCall("tostring", (first,))
-            return ir.FunctionCall(node.name, (text, *node.args[1:]))
         if name in ("bin", "floor") and len(node.args) == 2:
             return self._bin(node)
         if name in ("tolong", "toint") and len(node.args) == 1:
@@ -151,9 +151,9 @@ class Expressions:
             kind = self._pipeline.type_of(node.args[0], planned=False)
             if kind == name.removeprefix("to"):
                 return ir.FunctionCall("__ek_same", node.args)
-        if name in _INEXACT and self._pipeline.type_of(first) == "decimal":
+        if name in _INEXACT and self._pipeline.type_of(node.args[0]) == "decimal":
             raise bad_request(f"{name}() of a decimal is not exact in this emulator")
-        return node
+        return by_type(node, self._pipeline)
 
     def _bin(self, node: ir.FunctionCall) -> ir.Expr:
         value, size = node.args
@@ -164,7 +164,10 @@ class Expressions:
             return ir.FunctionCall(f"__ek_bin_{kind}", node.args)
         if kind in ("timespan", "datetime"):
             raise semantic_error(f"{node.name}(): the size of a bin of {kind} must be a timespan")
-        return node
+        if isinstance(size, ir.Literal) and isinstance(size.value, int | float) and size.value >= 0:
+            return node
+        # "A negative bin size will result in null."
+        return ir.FunctionCall(node.name, (value, ir.FunctionCall("__ek_bin_size", (size,))))
 
     def _row_function(self, name: str, args: tuple[ir.Expr, ...]) -> ir.Expr:
         if not self._pipeline.serialized:
@@ -177,7 +180,8 @@ class Expressions:
             given = (*args, *(ir.Literal(1, "long"), ir.Literal(None, "null"))[len(args) - 1 :])
             return ir.FunctionCall(f"__ek_{name}", given)
         if name == "row_cumsum" and len(args) == 1:
-            return ir.FunctionCall("__ek_row_cumsum", args)
+            whole = self._pipeline.type_of(args[0]) in ("int", "long")
+            return ir.FunctionCall("__ek_row_cumsum_whole" if whole else "__ek_row_cumsum", args)
         raise bad_request(f"{name}() with {len(args)} arguments is not supported by this emulator")
 
     def _to_decimal(self, value: ir.Expr) -> ir.Expr:

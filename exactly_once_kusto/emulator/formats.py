@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
 import duckdb
 
@@ -18,6 +15,13 @@ from .catalog import Table, quote
 from .convert import from_json, from_parquet, from_text
 from .errors import KustoError
 from .mapping import Source
+from .peeking import (
+    RECORD_BYTES_MAX,
+    check_quotes,
+    first_record_width,
+    json_layout,
+    wrong_number_of_fields,
+)
 from .types import STORED_AS
 
 BY_ORDINAL = {
@@ -27,7 +31,6 @@ BY_ORDINAL = {
 }
 _UNQUOTED = ("tsve", "txt")
 SUPPORTED = ("parquet", "json", "multijson", *BY_ORDINAL)
-RECORD_BYTES_MAX = 64 * 1024 * 1024  # documented: a longer record fails the ingestion
 
 _UNIX = {
     "datetimefromunixseconds": "make_timestamp(({x})::BIGINT * 1000000)",
@@ -127,6 +130,11 @@ def _json(table: Table, reading: Reading, file: Path, name: str) -> str:
     arguments = f"{literal(_escape_glob(file))}, maximum_object_size={RECORD_BYTES_MAX}"
     if lenient:
         arguments += ", ignore_errors=true"
+    else:
+        try:
+            arguments += f", format='{json_layout(file)}'"
+        except (OSError, EOFError, zlib.error) as error:
+            raise wrong_format(name, _first_line(error)) from error
     chosen = []
     for column, source in zip(table.columns, reading.sources, strict=True):
         fixed = _fixed(column.type, source, name)
@@ -134,7 +142,9 @@ def _json(table: Table, reading: Reading, file: Path, name: str) -> str:
             path = source.path or ()
             fixed = _json_value(column.type, source, "json", path, reading.sources)
         chosen.append(fixed)
-    return f"SELECT {', '.join(chosen)} FROM {function}({arguments}) WHERE json IS NOT NULL"
+    # A record is an object: anything else on a line is malformed.
+    kept = "starts_with(ltrim(json::VARCHAR), '{')" if lenient else "json IS NOT NULL"
+    return f"SELECT {', '.join(chosen)} FROM {function}({arguments}) WHERE {kept}"
 
 
 def _json_value(
@@ -208,9 +218,8 @@ def _lines(reading: Reading, file: Path, name: str) -> tuple[str, int]:
     """The SQL of a delimited file's records, all fields text ``f0, f1, ...``, and their number."""
     delimiter, quoted = BY_ORDINAL[reading.format], reading.format not in _UNQUOTED
     try:
-        width = _first_record_width(file, delimiter, quoted)
-        if quoted:
-            _check_quotes(file, name)
+        width = first_record_width(file, delimiter, quoted)
+        strict = not quoted or check_quotes(file, delimiter, width, name)
     except (OSError, EOFError, csv.Error, zlib.error) as error:
         raise wrong_format(name, _first_line(error)) from error
     listed = ", ".join(f"'f{i}': 'VARCHAR'" for i in range(width))
@@ -221,38 +230,10 @@ def _lines(reading: Reading, file: Path, name: str) -> tuple[str, int]:
         f"read_csv({literal(_escape_glob(file))}, auto_detect=false, columns={{{listed}}}, "
         f"delim={separator}, quote={quotes}, escape={quotes}, "
         f"header={str(reading.ignore_first_record).lower()}, compression='{compression}', "
-        f"strict_mode=true, null_padding=false, max_line_size={RECORD_BYTES_MAX}, "
+        f"strict_mode={str(strict).lower()}, null_padding=false, max_line_size={RECORD_BYTES_MAX}, "
         f"buffer_size={RECORD_BYTES_MAX + 1}, parallel=false)"
     )
     return relation, width
-
-
-def _first_record_width(file: Path, delimiter: str, quoted: bool) -> int:
-    csv.field_size_limit(RECORD_BYTES_MAX)
-    with _opened(file) as raw, io.TextIOWrapper(raw, "utf-8", "replace", newline="") as text:
-        if not quoted:
-            return text.readline(RECORD_BYTES_MAX).count(delimiter) + 1
-        for record in csv.reader(text, delimiter=delimiter):
-            return max(1, len(record))
-    return 1
-
-
-def _check_quotes(file: Path, name: str) -> None:
-    # DuckDB takes a last record whose closing quote is missing; the service doesn't. Quotes come
-    # in pairs: around a field, and doubled within one.
-    quotes = 0
-    with _opened(file) as raw:
-        while chunk := raw.read(1 << 20):
-            quotes += chunk.count(b'"')
-    if quotes % 2:
-        raise KustoError(
-            "Stream_ClosingQuoteMissing",
-            f"Stream with ID '{name}' has a malformed CSV format: closing quote is missing",
-        )
-
-
-def _opened(file: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(file, "rb")) if file.suffix == ".gz" else file.open("rb")
 
 
 def _json_path(steps: tuple[str | int, ...]) -> str:
@@ -278,10 +259,7 @@ def _first_line(error: Exception) -> str:
 def load_error(error: duckdb.Error, reading: Reading, name: str) -> KustoError:
     """Kusto's error for a failure of DuckDB while it read a source."""
     if reading.format in BY_ORDINAL and "Expected Number of Columns" in str(error):
-        return KustoError(
-            "Stream_WrongNumberOfFields",
-            f"Stream with ID '{name}' has a malformed CSV format: inconsistent number of fields",
-        )
+        return wrong_number_of_fields(name)
     if isinstance(error, duckdb.OutOfMemoryException):
         return KustoError("OutOfMemory", _first_line(error), permanent=False)
     return wrong_format(name, _first_line(error))

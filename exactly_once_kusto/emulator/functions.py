@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 
+from duckdb_kql import ir, translate
 from duckdb_kql.translate import functions as registry
+
+from .errors import bad_request
 
 # The entries of a bag; a JSON path to one key, whatever is in it. Braces are doubled for `format`.
 _ENTRIES = (
@@ -39,6 +42,32 @@ def _bind(body: str, *names: str) -> str:
     return f"list_transform([{{{{{fields}}}}}], lambda _f: {named})[1]"
 
 
+def _sorted(order: str) -> str:
+    """SQL of an array, sorted: numbers or strings, nulls last (array-sort-asc-function).
+
+    JSON alone would be sorted as text. How several kinds are sorted isn't documented.
+    """
+
+    def only(*kinds: str) -> str:
+        listed = ", ".join(f"'{kind}'" for kind in kinds)
+        return f"len(list_filter(es, lambda e: json_type(e) NOT IN ({listed}))) = 0"
+
+    def by(key: str) -> str:
+        keyed = f"list_transform(es, lambda e: {{{{'k': {key}, 'e': e}}}})"
+        known = f"list_filter({keyed}, lambda z: z.k IS NOT NULL)"
+        ordered = f"list_transform(list_sort({known}, '{order}'), lambda z: z.e)"
+        return f"to_json(list_concat({ordered}, list_filter(es, lambda e: e IS NULL)))"
+
+    numbers, strings = by("TRY_CAST(e AS DOUBLE)"), by("json_extract_string(e, '$')")
+    return _bind(
+        f"CASE WHEN es IS NULL THEN NULL "
+        f"WHEN {only('UBIGINT', 'BIGINT', 'DOUBLE')} THEN {numbers} "
+        f"WHEN {only('VARCHAR')} THEN {strings} "
+        "ELSE CAST(error('an array of several kinds of values is not sorted here') AS JSON) END",
+        "es",
+    ).replace("{0}", "CASE WHEN json_type({0}) = 'ARRAY' THEN CAST(to_json({0}) AS JSON[]) END")
+
+
 # Whole numbers, so that no bin is missed by a rounding; null for a size that is none.
 _BIN_MICROSECONDS = _bind(
     "CASE WHEN epoch_us(r) > 0 THEN "
@@ -61,10 +90,37 @@ SCALARS: dict[str, tuple[str, tuple[int, ...]]] = {
     "__ek_prev": ("lag({0}, {1}, {2}) OVER ()", (3,)),
     "__ek_next": ("lead({0}, {1}, {2}) OVER ()", (3,)),
     "__ek_row_cumsum": ("sum({0}) OVER (ROWS UNBOUNDED PRECEDING)", (1,)),
-    # What is no JSON becomes a string, not null (parse-json-function).
+    "__ek_row_cumsum_whole": ("CAST(sum({0}) OVER (ROWS UNBOUNDED PRECEDING) AS BIGINT)", (1,)),
+    "__ek_long": ("CAST({0} AS BIGINT)", (1,)),
+    "__ek_text": ("nullif({0}, '')", (1,)),
+    "__ek_try": ("try({0})", (1,)),
+    "__ek_known": ("nullif({0}, CAST('null' AS JSON))", (1,)),
+    "__ek_decimal_text": ("coalesce(struct_extract({0}, 'decimal'), '')", (1,)),
+    "__ek_bin_size": (_bind("CASE WHEN r >= 0 THEN r END", "r"), (1,)),
+    # a > b and a >= b where a may be no number, which DuckDB takes for the greatest of all.
+    "__ek_above": (_bind("(a > b AND NOT isnan(a))", "a", "b"), (2,)),
+    "__ek_not_below": (_bind("(a >= b AND NOT isnan(a))", "a", "b"), (2,)),
+    # Where it stands among others isn't documented.
+    "__ek_number": (
+        "(CASE WHEN isnan({0}) THEN CAST(error('NaN has no place among other reals "
+        "here; leave it out with isnan()') AS DOUBLE) ELSE {0} END)",
+        (1,),
+    ),
+    # How a real sorts before its value does (sort-operator).
+    "__ek_unordered": ("(CASE WHEN {0} IS NULL THEN 2 WHEN isnan({0}) THEN 1 ELSE 0 END)", (1,)),
+    # DuckDB takes some words for a time.
+    "__ek_dated": (_bind("CASE WHEN regexp_matches(s, '[0-9]') THEN s END", "s"), (1,)),
+    "__ek_array_concat": (
+        "to_json(list_concat(CAST(to_json({0}) AS JSON[]), CAST(to_json({1}) AS JSON[])))",
+        (2,),
+    ),
+    "__ek_array_sort_asc": (_sorted("ASC"), (1,)),
+    "__ek_array_sort_desc": (_sorted("DESC"), (1,)),
+    # What is no JSON becomes a string, an empty one null (parse-json-function, isnull-function).
     "parse_json": (
         _bind(
-            "CASE WHEN s IS NULL THEN NULL WHEN json_valid(CAST(s AS VARCHAR)) "
+            "CASE WHEN s IS NULL OR CAST(s AS VARCHAR) IN ('', 'null') THEN NULL "
+            "WHEN json_valid(CAST(s AS VARCHAR)) "
             "THEN CAST(CAST(s AS VARCHAR) AS JSON) ELSE to_json(CAST(s AS VARCHAR)) END",
             "s",
         ),
@@ -100,6 +156,13 @@ SCALARS["todynamic"] = SCALARS["parse_json"]
 
 # name -> (SQL, number of arguments, prefix of the automatic name)
 AGGREGATES: dict[str, tuple[str, tuple[int, ...], str]] = {
+    # An overflow is an error (https://learn.microsoft.com/kusto/concepts/overflow).
+    "__ek_sum_whole": ("CAST(coalesce(sum({0}), 0) AS BIGINT)", (1,), "sum"),
+    "__ek_sumif_whole": (
+        "CAST(coalesce(sum({0}) FILTER (WHERE {1}), 0) AS BIGINT)",
+        (2,),
+        "sumif",
+    ),
     "count_distinct": ("count(DISTINCT {0})", (1,), "count_distinct"),
     "count_distinctif": (
         "count(DISTINCT {0}) FILTER (WHERE {1})",
@@ -142,8 +205,25 @@ AGGREGATES: dict[str, tuple[str, tuple[int, ...], str]] = {
 }
 
 
+_UNNESTED = "SELECT UNNEST(generate_series("
+_render_range = translate.render_range
+
+
+def _streamed_range(source: ir.RangeSource) -> str:
+    """SQL of ``range`` by a table function, which makes rows as they are asked for.
+
+    duckdb-kql's list of all of them takes any amount of memory, past every limit and deadline.
+    """
+    sql: str = _render_range(source)
+    bounds, closed, name = sql.removeprefix(_UNNESTED).rpartition(")) AS ")
+    if not sql.startswith(_UNNESTED) or not closed:
+        raise bad_request("range of this form is not supported by this emulator")
+    return f"SELECT * FROM generate_series({bounds}) AS _range({name})"
+
+
 def register() -> None:
-    """Adds the rows to duckdb-kql's registry in this process."""
+    """Adds the rows to duckdb-kql's registry in this process, and mends what isn't in it."""
+    translate.render_range = _streamed_range
     for name, (template, arities) in SCALARS.items():
         registry.SCALAR_FUNCTIONS[name] = registry.FunctionSpec(name, "template", template, arities)
     for name, (template, arities, prefix) in AGGREGATES.items():

@@ -21,6 +21,7 @@ from duckdb_kql.schema import match_wildcard, resolve_let_refs, resolve_source_l
 
 from .errors import bad_request, semantic_error
 from .expressions import Expressions, unresolved
+from .not_a_number import beside_null, compared_reals
 from .pipeline import Pipeline
 from .rewrite import Node
 from .shapes import Shapes, kusto_of
@@ -80,6 +81,8 @@ class Guard:
         changed = self._expressions(pipeline, scope).rewrite(source)
         if isinstance(changed, ir.PrintSource):
             return named(changed, source, []), []
+        if isinstance(changed, ir.RangeSource):
+            _check_range(changed, pipeline)
         if isinstance(changed, ir.DataTable) and any(t == "decimal" for _, t in changed.columns):
             return _exact_datatable(changed, source)
         return changed, []
@@ -111,7 +114,12 @@ class Guard:
         _check_columns(original, pipeline.names)
         changed = self._expressions(pipeline, scope).rewrite(original)
         _check_types(original, pipeline)
+        if isinstance(original, ir.Sort | ir.Top):
+            changed = beside_null(original, changed, pipeline)
         if isinstance(original, ir.Summarize):
+            numbers = compared_reals(original, pipeline)
+            if numbers:
+                pipeline.add(ir.Extend(numbers))
             original, changed = expanded(original, changed, pipeline.names)
         changed = named(changed, original, pipeline.names)
         if isinstance(changed, ir.Union):
@@ -175,6 +183,11 @@ class Guard:
                 raise unresolved(key.left)
             if right and key.right not in right:
                 raise unresolved(key.right)
+            if "dynamic" in (left.get(key.left), right.get(key.right)):
+                raise semantic_error(
+                    f"join: key '{key.left}' is of a 'dynamic' type. Please use an explicit cast",
+                    "SEM0024",
+                )
             pair = [
                 _SCALAR.get(kind or "", kind) for kind in (left.get(key.left), right.get(key.right))
             ]
@@ -204,6 +217,15 @@ def _check_types(operator: ir.Operator, pipeline: Pipeline) -> None:
                 raise semantic_error(
                     "order operator: key can't be of dynamic type. Please use an explicit cast"
                 )
+
+
+def _check_range(source: ir.RangeSource, pipeline: Pipeline) -> None:
+    """duckdb-kql makes whole numbers of any other."""
+    kinds = [pipeline.type_of(bound) for bound in (source.start, source.stop, source.step)]
+    if "real" in kinds or "decimal" in kinds:
+        raise bad_request("range over reals or decimals is not supported by this emulator")
+    if isinstance(source.step, ir.Literal) and source.step.value == 0:
+        raise semantic_error("range: the step must not be 0")
 
 
 def _check_columns(operator: ir.Operator, names: Sequence[str]) -> None:

@@ -26,11 +26,13 @@ _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _OPEN, _CLOSED = ("(", "[", "{"), (")", "]", "}")
 _PATTERN = re.compile(r"[\w*]*\*[\w*]*|[^\W\d]\w*")
 _ORDER = re.compile(r"asc|desc|granny-?\w*")
+_NAMING = ("extend", "project", "summarize", "print", "distinct", "serialize")
 _REPLACED = ("distinct", "project", "serialize", "as", "sample", "consume")
 
 
 def prepare(text: str) -> str:
     """The query as duckdb-kql can read it. Raises KustoError (SYN0002) where it can't be one."""
+    _check_names(text)
     return _stages(_literals(text))
 
 
@@ -46,6 +48,24 @@ def _tokens(text: str) -> Iterator[Token]:
         if token.kind == "end":
             return
         yield token
+
+
+def _check_names(text: str) -> None:
+    # duckdb-kql would take the first of several names for one expression, and drop the others.
+    tokens = list(_tokens(text))
+    for at, token in enumerate(tokens[:-1]):
+        named = token.value in (*_NAMING, ",") and token.kind != "string"
+        if not named or not _opens(tokens, at + 1):
+            continue
+        end = at + 2
+        while end < len(tokens) and (tokens[end].kind == "word" or tokens[end].value == ","):
+            end += 1
+        closed = [t.value for t in tokens[end : end + 3]]
+        if closed[:2] == [")", "="] and closed[2:] not in (["="], ["~"]) and end > at + 3:
+            raise syntax_error(
+                "several names for one expression, '(a, b) = ...', are not supported by this "
+                "emulator"
+            )
 
 
 def _literals(text: str) -> str:

@@ -64,7 +64,9 @@ CREATE OR REPLACE MACRO "$emulator".to_int(x) AS
 CREATE OR REPLACE MACRO "$emulator".to_long(x) AS
     CASE WHEN regexp_full_match(x, '\s*[+-]?\d+\s*') THEN try_cast(x AS BIGINT) END;
 CREATE OR REPLACE MACRO "$emulator".whole(x) AS CASE WHEN x = trunc(x) THEN x END;
-CREATE OR REPLACE MACRO "$emulator".to_real(x) AS try_cast(x AS DOUBLE);
+-- A bare TRY_CAST of a field would be done by DuckDB's CSV reader, which fails instead.
+CREATE OR REPLACE MACRO "$emulator".to_real(x) AS
+    CASE WHEN NOT contains(x, '_') THEN try_cast(x AS DOUBLE) END;
 CREATE OR REPLACE MACRO "$emulator".plain(x) AS
     CASE WHEN NOT regexp_full_match(x, '[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+') THEN NULL
     WHEN x::DOUBLE = 0 THEN '0'
@@ -78,17 +80,25 @@ CREATE OR REPLACE MACRO "$emulator".digits(x) AS
 CREATE OR REPLACE MACRO "$emulator".within(x) AS
     CASE WHEN "$emulator".digits(x) <= {DECIMAL_DIGITS_MAX} THEN ltrim(x, '+') END;
 CREATE OR REPLACE MACRO "$emulator".to_decimal(x) AS "$emulator".within(
-    CASE WHEN regexp_full_match(x, '[+-]?\d+(\.\d+)?') THEN x ELSE "$emulator".plain(x) END);
+    CASE WHEN regexp_full_match(x, '[+-]?\d+(\.\d+)?') THEN x
+    WHEN regexp_full_match(x, '\s*[+-]?(\d+\.?\d*|\.\d+)\s*')
+    THEN regexp_replace(rtrim(trim(x), '.'), '^([+-]?)\.', '\10.')
+    ELSE "$emulator".plain(trim(x)) END);
 CREATE OR REPLACE MACRO "$emulator".bare(x) AS
     replace(regexp_replace(regexp_replace(x, '^[A-Za-z]+, *', ''), ' *(GMT|UTC)$', ''), '-', ' ');
-CREATE OR REPLACE MACRO "$emulator".to_datetime(x) AS CASE
+CREATE OR REPLACE MACRO "$emulator".micros(x) AS
+    make_timestamp((epoch_ns(x) - ((epoch_ns(x) % 1000) + 1000) % 1000) // 1000);
+CREATE OR REPLACE MACRO "$emulator".of_time(x) AS
+    CASE WHEN x >= TIMESTAMP '0001-01-01' AND x < TIMESTAMP '10000-01-01' THEN x END;
+CREATE OR REPLACE MACRO "$emulator".to_datetime(x) AS "$emulator".of_time(CASE
     WHEN regexp_matches(x, '^\s*\d{{4}}-') THEN try_cast(x AS TIMESTAMPTZ)::TIMESTAMP
     -- RFC 822 and 850: 'Sat, 8 Nov 14 15:05:02 GMT', 'Saturday, 08-Nov-14 15:05'
     WHEN regexp_matches(x, '^([A-Za-z]+, *)?\d{{1,2}}[ -][A-Za-z]{{3}}[ -]\d{{2}} ') THEN
         try_strptime("$emulator".bare(x), ['%d %b %y %H:%M:%S', '%d %b %y %H:%M'])
-    WHEN regexp_matches(x, '\d') THEN try_cast(x AS TIMESTAMPTZ)::TIMESTAMP END;
+    WHEN regexp_matches(x, '\d') THEN try_cast(x AS TIMESTAMPTZ)::TIMESTAMP END);
 CREATE OR REPLACE MACRO "$emulator".to_timespan(x) AS
-    CASE WHEN regexp_full_match(x, '-?(\d+\.)?\d{{1,2}}:\d{{2}}(:\d{{2}}(\.\d{{1,7}})?)?')
+    CASE WHEN regexp_full_match(x,
+        '-?(\d+\.)?\d{{1,2}}:[0-5]\d(:[0-5]\d(\.\d{{1,7}})?)?')
     THEN to_microseconds((CASE WHEN x[1] = '-' THEN -1 ELSE 1 END) * (
         coalesce(try_cast(nullif(regexp_extract(x, '^-?(\d+)\.\d+:', 1), '') AS BIGINT), 0)
             * 86400000000
@@ -99,13 +109,20 @@ CREATE OR REPLACE MACRO "$emulator".to_timespan(x) AS
         + coalesce(try_cast(nullif(
             rpad(regexp_extract(x, ':\d{{2}}\.(\d{{1,6}})', 1), 6, '0'), '') AS BIGINT), 0)))
     END;
-CREATE OR REPLACE MACRO "$emulator".to_guid(x) AS try_cast(x AS UUID);
+CREATE OR REPLACE MACRO "$emulator".to_guid(x) AS
+    CASE WHEN regexp_full_match(trim(x), '(?i)[0-9a-f]{{32}}|'
+        '[({{]?[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}[)}}]?')
+    THEN try_cast(trim(x, ' (){{}}') AS UUID) END;
 CREATE OR REPLACE MACRO "$emulator".unescaped(x) AS replace(replace(replace(replace(
     replace(x, '\\', chr(1)), '\t', chr(9)), '\n', chr(10)), '\r', chr(13)), chr(1), '\');
 CREATE OR REPLACE MACRO "$emulator".dictionary(x) AS
     CASE WHEN json_type(x) <> 'ARRAY' THEN x WHEN json_array_length(x) = 0 THEN '{{}}'::JSON
     ELSE list_reduce(CAST(x AS JSON[]), lambda a, b: json_merge_patch(a, b)) END;
+-- DuckDB takes NaN and infinity for JSON, in any case. In true, false and null neither occurs.
+CREATE OR REPLACE MACRO "$emulator".finite(x) AS CASE WHEN regexp_matches(x, '(?i)nan|inf')
+    THEN NOT regexp_matches(regexp_replace(x, '"(\\.|[^"\\])*"', '', 'g'), '(?i)nan|inf')
+    ELSE true END;
 CREATE OR REPLACE MACRO "$emulator".to_dynamic(x) AS CASE
     WHEN x IS NULL OR x IN ('', 'null') OR strlen(x) > {STRING_BYTES_MAX} THEN NULL
-    WHEN json_valid(x) THEN x::JSON ELSE to_json(x) END;
+    WHEN json_valid(x) AND "$emulator".finite(x) THEN x::JSON ELSE to_json(x) END;
 """

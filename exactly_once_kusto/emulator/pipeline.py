@@ -45,8 +45,16 @@ _RETURNS = {
     "__ek_timespan_times": "timespan",
     "__ek_string": "string",
     "__ek_decimal_whole": "decimal",
+    "__ek_long": "long",
+    "__ek_text": "string",
+    "__ek_decimal_text": "string",
+    "__ek_above": "bool",
+    "__ek_not_below": "bool",
+    "__ek_known": "dynamic",
 }
-_SAME_AS_ARGUMENT = ("min", "max", "take_any", "any", "minif", "maxif", "__ek_same", "abs")
+_SAME_AS_ARGUMENT = (
+    "min", "max", "take_any", "any", "minif", "maxif", "__ek_same", "__ek_number", "abs",
+)  # fmt: skip
 _PREDICATES = (ir.InList, ir.HasList, ir.Between)
 _ARITHMETIC = ("+", "-", "*", "/", "%")
 

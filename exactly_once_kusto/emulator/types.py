@@ -187,10 +187,19 @@ def _decimal(value: Value) -> Value:
 def _dynamic(value: Value) -> Value:
     if isinstance(value, str):
         try:
-            return json.loads(value)
+            return json.loads(value, parse_constant=_constant, parse_float=_finite)
         except ValueError:
             return value
     return _plain(value)
+
+
+def _constant(name: str) -> str:
+    # DuckDB's JSON has NaN and infinity; JSON on the wire hasn't.
+    return name
+
+
+def _finite(text: str) -> Value:
+    return _real(float(text))
 
 
 def _plain(value: Value) -> Value:

@@ -14,8 +14,9 @@ from .rewrite import Node
 def named(changed: Node, original: Node, columns: Sequence[str]) -> Node:
     """The rewritten operator, with the names that the original's expressions have.
 
-    Only expressions that were rewritten get a name of their own: how duckdb-kql resolves names
-    that occur twice depends on which are spelled out.
+    Expressions that were rewritten get a name of their own, and so do those that are numbered: a
+    number depends on which names are spelled out. The others keep none: how duckdb-kql resolves
+    names that occur twice depends on that too.
     """
     if changed is original:
         return changed
@@ -39,9 +40,13 @@ def named(changed: Node, original: Node, columns: Sequence[str]) -> Node:
     return changed
 
 
+def _spelled(item: ir.NamedExpr, old: ir.NamedExpr) -> bool:
+    return item is not old or naming.expression_name(old.expr) is None
+
+
 def _with(operator: Node, field: str, before: Sequence[ir.NamedExpr], names: Sequence[str]) -> Node:
     items = [
-        item if item is old or item.name is not None else dataclasses.replace(item, name=name)
+        dataclasses.replace(item, name=name) if item.name is None and _spelled(item, old) else item
         for item, old, name in zip(getattr(operator, field), before, names, strict=True)
     ]
     return dataclasses.replace(operator, **{field: tuple(items)})

@@ -143,6 +143,47 @@ def test_malformed_records_of_json_lines_are_left_out_in_silence(kusto, tmp_path
     assert kusto.rows("T | sort by n asc") == [[1], [3]]
 
 
+def test_a_line_of_json_that_is_no_object_is_no_record(kusto, tmp_path: Path) -> None:
+    path = tmp_path / "lines.json"
+    path.write_text('{"n":1}\n[2]\n3\n"4"\nnull\n {"n":5}\n')
+    kusto.rows(f".ingest into table T ('{path}') with (format='json')")
+    assert kusto.rows("T | sort by n asc") == [[1], [5]]
+    path.write_text('[{"n":1},{"n":2}]')
+    with pytest.raises(KustoApiError, match="not of format json"):
+        kusto.rows(f".ingest into table T ('{path}') with (format='json')")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"n":1}\n{\n"n":2}{"n":3}', ' \n[{"n":1},\n{"n":2},{"n":3}]', '{"n":1}{"n":2} {"n":3}'],
+)
+def test_multi_line_json_may_be_laid_out_in_any_way(kusto, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "several.json"
+    path.write_text(text)
+    kusto.rows(f".ingest into table T ('{path}') with (format='multijson')")
+    assert kusto.rows("T | sort by n asc") == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("within", ["\n", "\r\n"])
+def test_a_quoted_field_may_hold_any_end_of_line(kusto, tmp_path: Path, end, within) -> None:
+    path = tmp_path / "lines.csv"
+    path.write_text(f'"a""b","1{within}2"{end}"",z{end}', newline="")
+    kusto.rows(".create table C (a:string, b:string)")
+    kusto.rows(f".ingest into table C ('{path}') with (format='csv')")
+    assert kusto.rows("C | sort by a desc") == [['a"b', f"1{within}2"], ["", "z"]]
+
+
+@pytest.mark.parametrize("text", ["a,b\r\nc\r\n", "a,b\r\nc,d,e\r\n", '"a"b,"c\n"\r\n'])
+def test_a_malformed_file_with_carriage_returns_fails_like_any(kusto, tmp_path: Path, text) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text, newline="")
+    kusto.rows(".create table C (a:string, b:string)")
+    with pytest.raises(KustoApiError):
+        kusto.rows(f".ingest into table C ('{path}') with (format='csv')")
+    assert kusto.one("C | count") == 0
+
+
 def test_mappings_pick_paths_ordinals_and_constants(kusto, tmp_path: Path) -> None:
     kusto.rows(".create table M (a:long, b:string, c:string)")
     json_path, csv_path = tmp_path / "m.json", tmp_path / "m.csv"

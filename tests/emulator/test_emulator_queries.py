@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from azure.kusto.data import ClientRequestProperties
 from azure.kusto.data.exceptions import KustoApiError, KustoServiceError
+
+from .conftest import Kusto
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,39 @@ def test_a_query_ends_at_its_deadline(kusto) -> None:
         kusto.client.execute("Demo", slow, properties)
     assert time.monotonic() - begun < 10
     assert kusto.one("T | count") == 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "text", "limit"),
+    [(500_001, "x", "record count limit 500000"), (400_000, "x" * 200, "data size limit 67108864")],
+)
+def test_a_result_over_the_services_limits_is_refused(kusto, rows, text, limit) -> None:
+    # https://learn.microsoft.com/kusto/concepts/result-truncation
+    with pytest.raises(KustoApiError, match=limit):
+        kusto.rows(f"range x from 1 to {rows} step 1 | extend s = '{text}'")
+
+
+@pytest.mark.slow
+def test_the_query_of_a_command_is_not_limited(kusto) -> None:
+    kusto.rows(".set-or-append Longer <| range x from 1 to 500001 step 1")
+    assert kusto.one("Longer | summarize dcount(x)") == 500_001
+
+
+def test_a_range_of_any_length_takes_no_memory_and_ends_at_the_deadline(process) -> None:
+    # As a list it would be 80 GB, in one step that nothing interrupts.
+    connected = Kusto(process.cluster)
+    assert connected.rows("range x from 1 to 10000000000 step 1 | take 1") == [[1]]
+    properties = ClientRequestProperties()
+    properties.set_option(ClientRequestProperties.request_timeout_option_name, timedelta(seconds=1))
+    begun = time.monotonic()
+    with pytest.raises(KustoServiceError, match="timeout of 1 seconds"):
+        connected.client.execute("Demo", "range x from 1 to 10000000000 step 1 | count", properties)
+    assert time.monotonic() - begun < 10
+    status = Path(f"/proc/{process.pid}/status").read_text("utf-8")
+    resident = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert resident is not None
+    assert int(resident.group(1)) < 1_000_000
+    connected.client.close()
 
 
 def test_thirty_thousand_wide_rows_come_in_seconds(kusto, tmp_path) -> None:

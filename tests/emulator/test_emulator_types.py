@@ -212,3 +212,52 @@ def test_datetimes_are_read_in_the_documented_formats(kusto, tmp_path: Path) -> 
     assert [row[0] and row[0].replace(second=0) for row in read] == [moment] * len(texts) + [
         None
     ] * 3
+
+
+def test_a_value_that_does_not_fit_is_null_in_a_table_of_that_type_alone(
+    kusto, tmp_path: Path
+) -> None:
+    # DuckDB would have its CSV reader make the cast, which fails the file.
+    path = tmp_path / "bad.csv"
+    path.write_text(f"1.5,{GUID}\nx,y\n1_0,{{{GUID}}}\n .5 ,{GUID.replace('-', '')}\n")
+    kusto.rows(".create table T (r:real, g:guid)")
+    assert stored(kusto, path, "csv") == [[1.5, GUID], [None, None], [None, GUID], [0.5, GUID]]
+
+
+@pytest.mark.parametrize(
+    ("kusto_type", "texts", "values"),
+    [
+        ("datetime", ["10000-01-01", "0000-01-01", "infinity", "2024-02-30"], [None] * 4),
+        ("timespan", ["00:61:00", "00:00:60", "-00:00:01"], [None, None, dt.timedelta(0, -1)]),
+        ("decimal", [".5", "5.", " 1.5 ", "+.5", "1_0"], [
+            Decimal("0.5"), Decimal(5), Decimal("1.5"), Decimal("0.5"), None]),
+        ("dynamic", ["NaN", "[Infinity]", '"nan"', '"{""a"":""NaN""}"'], [
+            "NaN", "[Infinity]", "nan", {"a": "NaN"}]),
+    ],
+)  # fmt: skip
+def test_texts_at_the_edge_of_a_type_are_values_or_null(
+    kusto, tmp_path: Path, kusto_type: str, texts: list[str], values: list
+) -> None:
+    path = tmp_path / "edge.csv"
+    path.write_text("".join(f"{text}\n" for text in texts))
+    kusto.rows(f".create table T (v:{kusto_type})")
+    assert [row[0] for row in stored(kusto, path, "csv")] == values
+
+
+def test_nanoseconds_are_cut_off_in_every_format(kusto, tmp_path: Path) -> None:
+    path = tmp_path / "ns.parquet"
+    nanoseconds = [1_704_067_200_123_456_999, -1]
+    columns = {name: pa.array(nanoseconds, pa.timestamp("ns", zone)) for name, zone in (
+        ("t", None), ("z", "UTC"), ("s", "UTC"))}  # fmt: skip
+    pq.write_table(pa.table(columns), path)
+    kusto.rows(".create table T (t:datetime, z:datetime, s:string)")
+    assert [row[:2] for row in kusto_texts(kusto, path)] == [
+        ["2024-01-01T00:00:00.1234560Z"] * 2, ["1969-12-31T23:59:59.9999990Z"] * 2]  # fmt: skip
+    assert kusto.one("T | where t > datetime(2000-01-01) | project s").startswith(
+        "2024-01-01T00:00:00.123456"
+    )
+
+
+def kusto_texts(kusto, path: Path) -> list[list]:
+    stored(kusto, path, "parquet")
+    return kusto.rows("T | project tostring(t), tostring(z), s")

@@ -65,6 +65,34 @@ def kusto(module_kusto):
         ("G | where k == 1 | summarize make_list(dy), make_list(t), make_set(dur)", [
             [[{"a": 1}], ["2024-01-01T10:11:12.3000000Z"], ["01:30:00"]]]),
         ("print tolong(9007199254740993)", [[9007199254740993]]),
+        # a bin whose size is negative is null (bin-function)
+        ("print bin(7, -2), bin(7.5, -2), bin(-7, 2)", [[None, None, -8]]),
+        # two ints make a long (numerical-operators)
+        ("datatable(x:int)[2147483647] | project y = x * x | extend gettype(y)", [
+            [4611686014132420609, "long"]]),
+        # numbers of unnamed columns don't depend on what was rewritten
+        ("datatable(x:int)[21] | project x + x, -x, x * x | getschema | project ColumnName", [
+            ["Column1"], ["Column2"], ["Column3"]]),
+        # a comparison with what is no number is false (IEEE 754)
+        ("print r = 0.0 / 0 | project r > 1.0, r >= 1.0, 1 <= r, r < 1.0, r + 1 > 1.0, not(r > 1)",
+         [[False, False, False, False, False, True]]),
+        # null is no value, in JSON neither (null-values)
+        ("print d = dynamic({'n': null, 'a': 1}) | project isnull(d.n), coalesce(d.n, d.a)", [
+            [True, 1]]),
+        ("print isnull(parse_json('null'))", [[True]]),
+        ("datatable(x:timespan)[1h, timespan(null)] | summarize make_list(x),"
+         " make_list_with_nulls(x)", [[["01:00:00"], ["01:00:00", None]]]),
+        # no such day is null (make-datetime-function); words are no times
+        ("print make_datetime(2024, 2, 30), todatetime('infinity'), todatetime('epoch')", [
+            [None, None, None]]),
+        # arrays: numbers sort as numbers, nulls last (array-sort-asc-function)
+        ("print array_sort_asc(dynamic([10, 9, null, 100])), array_sort_desc(dynamic(['a', 'b']))",
+         [[[9, 10, 100, None], ["b", "a"]]]),
+        ("print array_concat(dynamic([1, null]), dynamic(['x']), dynamic([2]))", [
+            [[1, None, "x", 2]]]),
+        # JSON on the wire has no NaN
+        ("print pack_array(0.0 / 0, 1.0 / 0)", [[["NaN", "Infinity"]]]),
+        ("range x from datetime(2024-01-01) to datetime(2024-01-02) step 12h | count", [[3]]),
     ],
 )  # fmt: skip
 def test_what_would_be_wrong_is_right(kusto, query: str, rows: list[list]) -> None:
@@ -137,6 +165,25 @@ def test_what_was_missing_is_there(kusto, query: str, rows: list[list]) -> None:
         ("print bin(decimal(1.5), 1)", None, "bin() of a decimal"),
         ("print decimal(0.12345678901234567890123456789012345)", None, "34 digits"),
         ("print 1tick", "SYN0002", "timespan"),
+        ("G | summarize (a, b) = arg_max(k, s)", "SYN0002", "several names"),
+        ("G | extend a = 1, (b, c) = dynamic([1, 2])", "SYN0002", "several names"),
+        ("G | join kind=inner G on dy", "SEM0024", "dynamic"),
+        ("G | summarize max(dy)", None, "max() of a dynamic"),
+        ("G | summarize make_list(d)", None, "make_list() of a decimal"),
+        ("G | project pack_all()", None, "of a decimal"),
+        ("print real(nan) == 1.0", None, "isnan()"),
+        ("print r = 0.0 / 0 | summarize max(r)", None, "isnan()"),
+        ("print r = 0.0 / 0, k = 1 | summarize arg_max(r, k)", None, "isnan()"),
+        ("print array_sort_asc(dynamic([1, 'a']))", None, "several kinds"),
+        ("datatable(x:long)[9223372036854775807, 1] | summarize sum(x)", None, "range"),
+        (
+            "datatable(x:long)[9223372036854775807, 1] | serialize | extend row_cumsum(x)",
+            None,
+            "range",
+        ),
+        ("print datetime(9999-12-31) + 1d", None, "years 1 to 9999"),
+        ("range x from 1 to 2 step 0.5", None, "range over reals"),
+        ("range x from 1 to 2 step 0", "SEM0100", "step"),
     ],
 )
 def test_a_refusal_names_what_it_refuses(kusto, query: str, code: str | None, named: str) -> None:
@@ -148,6 +195,19 @@ def test_a_refusal_names_what_it_refuses(kusto, query: str, code: str | None, na
     assert named in error.description
     if code is not None:
         assert code in str(caught.value.http_response.json()["error"]["innererror"])
+
+
+def test_decimals_of_no_common_scale_are_compared_and_written_but_not_calculated_with(
+    kusto,
+) -> None:
+    kusto.rows(".create table Wide (d:decimal)")
+    wide = ["1234567890123456789012345678901234", "0.0000000000000000001", "5"]
+    kusto.rows(".ingest inline into table Wide <| " + "\n".join(wide))
+    assert sorted(r for (r,) in kusto.rows("Wide | project tostring(d)")) == sorted(wide)
+    assert kusto.rows("Wide | summarize dcount(d), countif(isnull(d))") == [[3, 0]]
+    for call in ("todouble(d)", "strcat(d, '')", "pack_array(d)"):
+        with pytest.raises(KustoApiError, match=r"decimal"):
+            kusto.rows(f"Wide | project {call}")
 
 
 def test_a_wildcard_over_tables_that_disagree_on_a_type_is_refused(kusto) -> None:

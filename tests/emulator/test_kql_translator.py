@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -67,6 +68,28 @@ def test_a_translator_that_does_not_answer_is_ended_at_the_deadline(translator) 
     assert translator.translate(Job("print 4", "Demo"), CATALOG, WAIT_S).sql
 
 
+def test_a_translator_that_is_killed_in_the_middle_costs_one_query_at_most(translator) -> None:
+    translator.translate(Job("print 6", "Demo"), CATALOG, WAIT_S)
+    slow = "let f = (x:long) { x + x }; print " + "f(" * 30 + "1" + ")" * 30
+    raised: list[KustoError] = []
+
+    def ask() -> None:
+        try:
+            translator.translate(Job(slow, "Demo"), CATALOG, 3)
+        except KustoError as error:
+            raised.append(error)
+
+    asking = threading.Thread(target=ask)
+    lost, spent = translator.pid, _processor_time(translator.pid)
+    asking.start()
+    wait_until(lambda: _processor_time(lost) > spent + 10, WAIT_S, "a translation", poll_s=0.01)
+    os.kill(lost, signal.SIGKILL)
+    asking.join(WAIT_S)
+    assert [error.code for error in raised] == ["Timeout"]
+    assert translator.translate(Job("print 7", "Demo"), CATALOG, WAIT_S).sql
+    assert translator.pid != lost
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -95,6 +118,13 @@ def test_the_process_ends_with_its_owner() -> None:
     wait_until(lambda: _ended(pid), WAIT_S, "the end of the translator", poll_s=0.01)
     with pytest.raises(KustoError, match="stopping"):
         owned.translate(Job("print 2", "Demo"), CATALOG, WAIT_S)
+
+
+def _processor_time(pid: int) -> int:
+    """Ticks (hundredths of a second) that the process has used."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _ended(pid: int) -> bool:
