@@ -152,7 +152,9 @@ def _download(source: str, told: str, file: Path) -> None:
     except urllib.error.HTTPError as error:
         with error:
             raise _refused(error.code, told) from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (ValueError, http.client.InvalidURL):
+        raise KustoError("BadRequest_InvalidBlobUri", f"source '{told}' is no URL") from None
+    except (OSError, http.client.HTTPException) as error:
         raise KustoError(
             "Download_UnknownError",
             f"source '{told}' could not be read: {type(error).__name__}",

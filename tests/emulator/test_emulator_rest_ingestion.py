@@ -173,8 +173,10 @@ def test_a_table_that_is_not_there_is_refused(rest) -> None:
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "BadRequest_EntityNotFound")
 
 
-@pytest.mark.parametrize("url", ["/nu\0l.csv", "file:///nu%00l.csv"])
-def test_a_path_with_nul_in_it_is_refused_for_good(rest, url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["/nu\0l.csv", "file:///nu%00l.csv", "http://[::1/x.csv?sas", "http://127.0.0.1:1/a b"]
+)
+def test_an_address_that_is_none_is_refused_for_good(rest, url: str) -> None:
     (blob,) = rest.ended(rest.queue(url))["details"]
     assert (blob["errorCode"], blob["failureStatus"]) == ("BadRequest_InvalidBlobUri", "Permanent")
 
