@@ -9,6 +9,7 @@ from azure.kusto.data import ClientRequestProperties
 from azure.kusto.data.exceptions import KustoApiError, KustoServiceError, KustoThrottlingError
 
 from exactly_once_kusto.cluster import wait_until
+from exactly_once_kusto.emulator import loading
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
@@ -116,12 +117,12 @@ def test_a_scheduled_ingestion_that_is_canceled_ends(kusto, kusto_emulator) -> N
 
 
 def test_an_operation_that_fails_as_nobody_foresaw_is_failed_and_not_in_progress_for_ever(
-    kusto, kusto_emulator, numbers, monkeypatch
+    kusto, numbers, monkeypatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kusto_emulator._service.ingestor, "_load", full)
+    monkeypatch.setattr(loading, "_sources", full)
     ended = kusto.ended(kusto.one(ingest(numbers)))
     assert ended["State"] == "Failed"
     assert "No space left on device" in ended["Status"]
