@@ -101,6 +101,12 @@ class Catalog:
             return self.databases[0]  # the SDK's own default for 'no database'
         raise not_found("Database", name or "")
 
+    def entity(self, database: str, kind: str, name: str) -> tuple[str, int]:
+        """A database with 0, or a database with its table's number. Raises KustoError."""
+        if kind == "database":
+            return self.database(name), 0
+        return database, self.table(database, name).id
+
     def table(self, database: str, name: str) -> Table:
         """The table. Raises KustoError (BadRequest_EntityNotFound)."""
         found = self.tables.get((database, name))

@@ -119,7 +119,7 @@ def put(engine: Engine, database: str, command: PutMapping) -> Result:
     """
     text = _normal(command.text)
     with engine.write() as tx:
-        owner, number = _owner(engine, database, command.entity, command.name)
+        owner, number = engine.catalog.entity(database, command.entity, command.name)
         known = _find(tx, owner, number, command.format, command.mapping)
         if known is not None and command.verb == "create":
             raise KustoError(
@@ -144,7 +144,7 @@ def put(engine: Engine, database: str, command: PutMapping) -> Result:
 def drop(engine: Engine, database: str, command: DropMapping) -> Result:
     """Drops a mapping; what is left on the entity. Raises KustoError where there is none."""
     with engine.write() as tx:
-        owner, number = _owner(engine, database, command.entity, command.name)
+        owner, number = engine.catalog.entity(database, command.entity, command.name)
         if _find(tx, owner, number, command.format, command.mapping) is None:
             raise not_found("IngestionMapping", command.mapping)
         _remove(tx, owner, number, command.format, command.mapping)
@@ -153,7 +153,7 @@ def drop(engine: Engine, database: str, command: DropMapping) -> Result:
 
 def show(engine: Engine, database: str, command: ShowMappings) -> Result:
     """The mappings of a table or database, by kind and name. Raises KustoError for a named one."""
-    owner, number = _owner(engine, database, command.entity, command.name)
+    owner, number = engine.catalog.entity(database, command.entity, command.name)
     with engine.reader() as q:
         found = q.execute(
             'SELECT name, kind, text FROM "$emulator".mapping WHERE db = ? AND tbl = ? '
@@ -210,12 +210,6 @@ def resolved(
             f"'{table.name}' or database '{table.database}'",
         )
     return {**{k: v for k, v in given.items() if k != key}, "ingestionmapping": text}
-
-
-def _owner(engine: Engine, database: str, entity: str, name: str) -> tuple[str, int]:
-    if entity == "database":
-        return engine.catalog.database(name), 0
-    return database, engine.catalog.table(database, name).id
 
 
 def _find(

@@ -155,7 +155,7 @@ def own(engine: Engine, database: str, table: Table) -> None:
 def change(engine: Engine, database: str, command: ChangeRole) -> Result:
     """Adds, drops or sets principals of a role, durably; all principals of the entity."""
     with engine.write() as tx:
-        owner, number = _place(engine, database, command.entity, command.name)
+        owner, number = engine.catalog.entity(database, command.entity, command.name)
         known = tx.execute(
             'SELECT fqn FROM "$emulator".principal WHERE db = ? AND tbl = ? AND role = ?',
             [owner, number, command.role],
@@ -180,7 +180,7 @@ def change(engine: Engine, database: str, command: ChangeRole) -> Result:
 
 def show(engine: Engine, database: str, command: ShowPrincipals) -> Result:
     """A row for each role of each principal on the entity; one's own alone where asked for."""
-    owner, number = _place(engine, database, command.entity, command.name)
+    owner, number = engine.catalog.entity(database, command.entity, command.name)
     with engine.reader() as q:
         found = q.execute(
             'SELECT role, fqn, notes FROM "$emulator".principal WHERE db = ? AND tbl = ? '
@@ -250,9 +250,3 @@ def _insert(tx: duckdb.DuckDBPyConnection, database: str, number: int, command: 
             'INSERT INTO "$emulator".principal VALUES (?,?,?,?,?)',
             [database, number, command.role, fqn, command.notes],
         )
-
-
-def _place(engine: Engine, database: str, entity: str, name: str) -> tuple[str, int]:
-    if entity == "database":
-        return engine.catalog.database(name), 0
-    return database, engine.catalog.table(database, name).id

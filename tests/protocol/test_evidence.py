@@ -187,8 +187,8 @@ def test_the_ledger_outlives_the_tag(stage: Stage) -> None:
     assert flink.verdict().ok
 
 
-def half_done_and_filled_up(stage: Stage) -> tuple[LittleFlink, Command]:
-    """A command has half of its 4 rows in; they were merged with 2 rows of others."""
+def half_done(stage: Stage) -> tuple[LittleFlink, Command]:
+    """A command has ended with half of its 4 rows in."""
     flink = stage.job("a")
     flink.start()
     checkpoint(flink, rows=4, settle=False)
@@ -196,6 +196,12 @@ def half_done_and_filled_up(stage: Stage) -> tuple[LittleFlink, Command]:
     command = stage.target.commands[0]
     stage.target.advance(command, share=0.5)
     command.status = Failed("partially succeeded", permanent=False)
+    return flink, command
+
+
+def half_done_and_filled_up(stage: Stage) -> tuple[LittleFlink, Command]:
+    """A command has half of its 4 rows in; they were merged with 2 rows of others."""
+    flink, command = half_done(stage)
     stage.target.merge(others=("theirs-1", "theirs-2"))
     return flink, command
 
@@ -423,13 +429,7 @@ def test_an_attempt_closed_by_time_is_open_again_when_something_runs(stage: Stag
 def test_evidence_of_a_failed_operation_may_have_expired_too(stage: Stage) -> None:
     """Its rows may be in, in part, and their tags gone: nothing found proves nothing."""
     stage.target.kept_s = 3600.0
-    flink = stage.job("a")
-    flink.start()
-    checkpoint(flink, rows=4, settle=False)
-    run_until_action(flink, ev.Poll)
-    command = stage.target.commands[0]
-    stage.target.advance(command, share=0.5)
-    command.status = Failed("partially succeeded", permanent=False)
+    flink, command = half_done(stage)
     stage.target.drop_tags()
     command.extent = None
     stage.world.now += 4000.0
